@@ -1,0 +1,1 @@
+//! Builds the Hermit kernel from the registry and links it

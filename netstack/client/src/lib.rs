@@ -1,0 +1,1 @@
+//! Flows that register themselves, and the protocols spoken over them

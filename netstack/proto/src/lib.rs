@@ -1,1 +1,21 @@
-//! Codecs without I/O: the target URI, boot words, authenticator strings, DNS queries
+//! Codecs without I/O: octets and text in, checked values out.
+//!
+//! No clock, no socket, no randomness and no `unsafe`: whatever of these a codec needs comes in as an
+//! argument. Each module knows one format:
+//!
+//! | module | format |
+//! |---|---|
+//! | [`target`] | the URI that a boot names: RFC 3986, and the scp form of git |
+//! | [`words`] | a boot command line and its words |
+//! | [`authenticator`] | how a TLS peer is to be known: `none`, `key-fp:…`, `cert-fp:…`, `trust-anchor:…` |
+//! | [`quantity`] | times, sizes and hexadecimal octets as people type them |
+//! | [`dns`] | one question to a DNS server and its answer: RFC 1035 |
+//! | [`icmp`] | echo request and reply: RFC 792, RFC 4443 |
+#![forbid(unsafe_code)]
+
+pub mod authenticator;
+pub mod dns;
+pub mod icmp;
+pub mod quantity;
+pub mod target;
+pub mod words;

@@ -1,0 +1,501 @@
+//! What a boot is pointed at: one URI, or the scp form `user@host:path` of git.
+//!
+//! ```text
+//!  https://user:pw@example.com:8443/a/b?c#d        git@host:team/repo
+//!  scheme  userinfo   host     port path query     user host path
+//! ```
+//!
+//! The URI syntax is RFC 3986, strictly; the scheme says what the rest must look like. The fragment is cut
+//! off: it is never sent (RFC 9110 §4.2.3). **Not** here: internationalised names (they come as punycode).
+
+use core::fmt;
+use core::str::FromStr;
+use fluent_uri::Uri;
+use fluent_uri::component::Authority;
+use std::net::IpAddr;
+
+/// A checked target.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Says which flow and which client serve.
+    pub scheme: Scheme,
+    /// The part before `@`, percent-decoded.
+    pub user: Option<String>,
+    /// The part of the user information behind `:`, percent-decoded. A secret: no output shows it.
+    pub password: Option<String>,
+    /// Who is meant; for `vsock` the context identifier in decimal, as a name.
+    pub host: Host,
+    /// As given; see [`Target::port_or_default`].
+    pub port: Option<u32>,
+    /// As given, percent-encoded; for the scp form without a leading slash.
+    pub path: String,
+    /// Behind `?`, without it, percent-encoded.
+    pub query: Option<String>,
+}
+
+/// A host as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// An address literal; IPv6 stands in brackets in a URI.
+    Ip(IpAddr),
+    /// A name to be resolved, in lower case.
+    Name(String),
+}
+
+/// The schemes that the program serves itself, and any other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// `git://`: the git daemon's protocol over TCP.
+    Git,
+    /// `http://`.
+    Http,
+    /// `https://`.
+    Https,
+    /// `icmp://`: echo requests.
+    Icmp,
+    /// `raw://HOST?protocol=N`: IP payloads of protocol N.
+    Raw,
+    /// `user@host:path`: a repository over SSH.
+    Scp,
+    /// `ssh://`.
+    Ssh,
+    /// `tcp://HOST:PORT`: plain octets.
+    Tcp,
+    /// `tls://HOST:PORT`: octets under TLS.
+    Tls,
+    /// `udp://HOST:PORT`: datagrams.
+    Udp,
+    /// `vsock://CID:PORT`.
+    Vsock,
+    /// Whatever a user registered, in lower case.
+    Other(String),
+}
+
+impl Scheme {
+    /// The name in a URI, in lower case; `scp` for the form without a scheme.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Git => "git",
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Icmp => "icmp",
+            Self::Raw => "raw",
+            Self::Scp => "scp",
+            Self::Ssh => "ssh",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Udp => "udp",
+            Self::Vsock => "vsock",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The port that is meant when none is written.
+    pub fn default_port(&self) -> Option<u16> {
+        match self {
+            Self::Git => Some(9418),
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Scp | Self::Ssh => Some(22),
+            _ => None,
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase() {
+            name if name == "git" => Self::Git,
+            name if name == "http" => Self::Http,
+            name if name == "https" => Self::Https,
+            name if name == "icmp" => Self::Icmp,
+            name if name == "raw" => Self::Raw,
+            name if name == "ssh" => Self::Ssh,
+            name if name == "tcp" => Self::Tcp,
+            name if name == "tls" => Self::Tls,
+            name if name == "udp" => Self::Udp,
+            name if name == "vsock" => Self::Vsock,
+            name => Self::Other(name),
+        }
+    }
+
+    fn needs_port(&self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls | Self::Udp | Self::Vsock)
+    }
+}
+
+impl Target {
+    /// The port, or the scheme's own; `None` where ports mean nothing (`icmp`, `raw`, unknown schemes).
+    pub fn port_or_default(&self) -> Option<u32> {
+        self.port.or(self.scheme.default_port().map(u32::from))
+    }
+
+    /// The IP protocol number of a `raw` target's query.
+    pub fn ip_protocol(&self) -> Option<u8> {
+        let query = self.query.as_deref()?;
+        query.split('&').find_map(|pair| pair.strip_prefix("protocol=")?.parse().ok())
+    }
+
+    /// What an HTTP request line asks for: path and query, `/` when the path is empty (RFC 9112 §3.2.1).
+    pub fn origin_form(&self) -> String {
+        let path = if self.path.is_empty() { "/" } else { &self.path };
+        match &self.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_string(),
+        }
+    }
+
+    /// Host and, where it is not the scheme's own, port: an HTTP `Host` field (RFC 9110 §7.2).
+    pub fn authority(&self) -> String {
+        match self.port {
+            Some(port) if Some(port) != self.scheme.default_port().map(u32::from) => {
+                format!("{}:{port}", self.host)
+            }
+            _ => self.host.to_string(),
+        }
+    }
+
+    fn from_uri(uri: &Uri<&str>) -> Result<Self, Error> {
+        let scheme = Scheme::named(uri.scheme().as_str());
+        let authority = uri.authority().ok_or(Error::NoHost)?;
+        let (user, password) = user_information(&authority)?;
+        let host = host(&authority)?;
+        let port = port(&authority, &scheme)?;
+        if scheme.needs_port() && port.is_none() {
+            return Err(Error::NoPort { scheme: scheme.name().into() });
+        }
+        let target = Self {
+            user,
+            password,
+            host,
+            port,
+            path: uri.path().as_str().into(),
+            query: uri.query().map(|query| query.as_str().into()),
+            scheme,
+        };
+        match target.scheme {
+            Scheme::Raw if target.ip_protocol().is_none() => Err(Error::NoProtocol),
+            _ => Ok(target),
+        }
+    }
+
+    /// `user@host:path`, where the host may be a name, an IPv4 literal or anything in brackets.
+    fn from_scp(text: &str) -> Option<Self> {
+        let (user, rest) = text.split_once('@')?;
+        let (host, path) = match rest.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:")?,
+            None => rest.split_once(':')?,
+        };
+        let host = literal(host.strip_prefix("IPv6:").unwrap_or(host))?;
+        if user.is_empty() || user.contains(['/', ':']) || path.is_empty() {
+            return None;
+        }
+        Some(Self {
+            scheme: Scheme::Scp,
+            user: Some(user.into()),
+            password: None,
+            host,
+            port: None,
+            path: path.into(),
+            query: None,
+        })
+    }
+}
+
+impl FromStr for Target {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if !text.contains("://") {
+            return Self::from_scp(text).ok_or_else(|| Error::NotATarget { text: text.into() });
+        }
+        match Uri::parse(text) {
+            Ok(uri) => Self::from_uri(&uri),
+            Err(error) => Err(Error::Syntax { reason: error.to_string() }),
+        }
+    }
+}
+
+/// The target as it was given, without its password.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
+        if self.scheme == Scheme::Scp {
+            return write!(f, "{user}{}:{}", self.host, self.path);
+        }
+        write!(f, "{}://{user}{}", self.scheme.name(), self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(&self.path)?;
+        match &self.query {
+            Some(query) => write!(f, "?{query}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// As in a URI: IPv6 in brackets.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Ip(address) => write!(f, "{address}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+fn user_information(authority: &Authority<'_>) -> Result<(Option<String>, Option<String>), Error> {
+    let Some(userinfo) = authority.userinfo() else { return Ok((None, None)) };
+    let decoded = |part: &str| percent_decode(part).ok_or(Error::UserInformation);
+    let (user, password) = match userinfo.as_str().split_once(':') {
+        Some((user, password)) => (user, Some(decoded(password)?)),
+        None => (userinfo.as_str(), None),
+    };
+    Ok((Some(decoded(user)?), password))
+}
+
+fn host(authority: &Authority<'_>) -> Result<Host, Error> {
+    use fluent_uri::component::Host as Parsed;
+    let text = authority.host();
+    let wrong = || Error::HostName { host: text.into() };
+    match authority.host_parsed() {
+        Parsed::Ipv4(address) => Ok(Host::Ip(address.into())),
+        Parsed::Ipv6(address) => Ok(Host::Ip(address.into())),
+        Parsed::RegName(name) if name.is_empty() => Err(Error::NoHost),
+        Parsed::RegName(name) => host_name(name.as_str()).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+fn literal(text: &str) -> Option<Host> {
+    match text.parse() {
+        Ok(address) => Some(Host::Ip(address)),
+        Err(_) => host_name(text),
+    }
+}
+
+/// RFC 1123 §2.1 with underscores, which people do use: labels of 1–63 octets, 253 in all.
+fn host_name(text: &str) -> Option<Host> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // all digits in the last label would be an address that did not parse, never a name
+    let numeric =
+        name.rsplit('.').next()?.bytes().all(|octet| octet.is_ascii_digit()) && name.contains('.');
+    (name.len() <= 253 && name.split('.').all(label) && !numeric)
+        .then(|| Host::Name(text.to_ascii_lowercase()))
+}
+
+fn port(authority: &Authority<'_>, scheme: &Scheme) -> Result<Option<u32>, Error> {
+    let text = match authority.port() {
+        Some(port) if !port.as_str().is_empty() => port.as_str(),
+        _ => return Ok(None),
+    };
+    // ports of virtio-vsock have 32 bits (virtio 1.2 §5.10.6)
+    let most = if *scheme == Scheme::Vsock { u32::MAX } else { u16::MAX.into() };
+    match text.parse::<u32>() {
+        Ok(port) if (1..=most).contains(&port) => Ok(Some(port)),
+        _ => Err(Error::Port { text: text.into() }),
+    }
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'%' => {
+                let digit = |octet: u8| char::from(octet).to_digit(16);
+                (digit(rest.next()?)? << 4 | digit(rest.next()?)?) as u8
+            }
+            octet => octet,
+        });
+    }
+    String::from_utf8(octets).ok()
+}
+
+/// Why a text is no target. Each says what would be one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host is neither an address nor a host name.
+    HostName {
+        /// What was given.
+        host: String,
+    },
+    /// No host where one is needed.
+    NoHost,
+    /// A scheme whose port has no default came without one.
+    NoPort {
+        /// The scheme.
+        scheme: String,
+    },
+    /// `raw` without `?protocol=N`.
+    NoProtocol,
+    /// Neither a URI nor `user@host:path`.
+    NotATarget {
+        /// What was given.
+        text: String,
+    },
+    /// Not a port number.
+    Port {
+        /// What was given.
+        text: String,
+    },
+    /// Not a URI by RFC 3986.
+    Syntax {
+        /// What the parser found.
+        reason: String,
+    },
+    /// User information that is no UTF-8.
+    UserInformation,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostName { host } => write!(f, "`{host}` is neither an address nor a host name"),
+            Self::NoHost => f.write_str("the URI names no host; expected SCHEME://HOST…"),
+            Self::NoPort { scheme } => {
+                write!(f, "{scheme} has no port of its own; expected {scheme}://HOST:PORT")
+            }
+            Self::NoProtocol => f.write_str(
+                "which IP protocol? expected raw://HOST?protocol=N with N from 0 to 255",
+            ),
+            Self::NotATarget { text } => {
+                write!(f, "`{text}` is no target; expected SCHEME://HOST… or USER@HOST:PATH")
+            }
+            Self::Port { text } => write!(f, "`{text}` is not a port; expected 1 to 65535"),
+            Self::Syntax { reason } => write!(f, "not a URI: {reason}"),
+            Self::UserInformation => f.write_str("the user information before `@` is not text"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Target {
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn a_uri_is_taken_apart() {
+        let target = parse("HTTPS://me:p%40ss@Example.COM:8443/a%20b?c=d#e");
+        assert_eq!(target.scheme, Scheme::Https);
+        assert_eq!(target.user.as_deref(), Some("me"));
+        assert_eq!(target.password.as_deref(), Some("p@ss"));
+        assert_eq!(target.host, Host::Name("example.com".into()));
+        assert_eq!(target.port_or_default(), Some(8443));
+        assert_eq!(target.origin_form(), "/a%20b?c=d");
+        assert_eq!(target.authority(), "example.com:8443");
+        assert_eq!(target.to_string(), "https://me@example.com:8443/a%20b?c=d");
+    }
+
+    #[test]
+    fn defaults_follow_the_scheme() {
+        for (text, port, authority, form) in [
+            ("http://h", Some(80), "h", "/"),
+            ("https://h:443/x", Some(443), "h", "/x"),
+            ("git://h/r", Some(9418), "h", "/r"),
+            ("icmp://h", None, "h", "/"),
+            ("http://[::1]:8080?q", Some(8080), "[::1]:8080", "/?q"),
+            ("http://h:/", Some(80), "h", "/"),
+            ("vsock://2:4294967295", Some(u32::MAX), "2:4294967295", "/"),
+        ] {
+            let target = parse(text);
+            assert_eq!(target.port_or_default(), port, "{text}");
+            assert_eq!(target.authority(), authority, "{text}");
+            assert_eq!(target.origin_form(), form, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_scp_form_names_a_repository() {
+        for (text, user, host, path) in [
+            ("git@github.com:mirage/ocaml.git", "git", "github.com", "mirage/ocaml.git"),
+            ("git@10.0.0.0:a", "git", "10.0.0.0", "a"),
+            ("git@[10.0.0.0]:a", "git", "10.0.0.0", "a"),
+            ("git@[::1]:~/a b", "git", "[::1]", "~/a b"),
+            ("git@[IPv6:::1]:a", "git", "[::1]", "a"),
+        ] {
+            let target = parse(text);
+            assert_eq!(target.scheme, Scheme::Scp);
+            assert_eq!(target.user.as_deref(), Some(user));
+            assert_eq!(target.host.to_string(), host);
+            assert_eq!(target.path, path);
+            assert_eq!(target.port_or_default(), Some(22));
+        }
+    }
+
+    #[test]
+    fn raw_names_its_protocol() {
+        assert_eq!(parse("raw://10.0.2.2?protocol=253").ip_protocol(), Some(253));
+        for text in ["raw://h", "raw://h?protocol=256", "raw://h?proto=1"] {
+            assert_eq!(text.parse::<Target>(), Err(Error::NoProtocol), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, says) in [
+            ("", "is no target"),
+            ("example.com", "is no target"),
+            ("http://", "names no host"),
+            ("http:///x", "names no host"),
+            ("tcp://h", "expected tcp://HOST:PORT"),
+            ("tls://h/x", "expected tls://HOST:PORT"),
+            ("http://h:0", "not a port"),
+            ("http://h:65536", "not a port"),
+            ("http://h:8o", "not a URI"),
+            ("http://a b/", "not a URI"),
+            ("http://h/%zz", "not a URI"),
+            ("http://-h/", "neither an address nor a host name"),
+            ("http://a..b/", "neither an address nor a host name"),
+            ("http://1.2.3.456/", "neither an address nor a host name"),
+            ("http://[::1/", "not a URI"),
+            ("http://%ff@h/", "user information"),
+            ("1http://h/", "not a URI"),
+            ("git@host", "is no target"),
+            ("@host:path", "is no target"),
+        ] {
+            let error = text.parse::<Target>().map(|t| t.to_string()).unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let target = parse("http://user:hunter2@h/");
+        assert!(!format!("{target} {target:?}").contains("hunter2"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(text in ".{0,40}") {
+            let _ = text.parse::<Target>();
+            let _ = format!("http://{text}").parse::<Target>();
+        }
+
+        #[test]
+        fn display_parses_back(text in "(http|git|udp|x)://([a-z]{1,3}@)?[a-z]{1,5}:[1-9][0-9]{0,3}(/[a-z]{0,4}){0,2}(\\?[a-z]{0,4})?") {
+            let target = parse(&text);
+            prop_assert_eq!(target.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Builds the Hermit kernel and links it to the program that uses this package.
+//!
+//! For a target other than Hermit this does nothing. For Hermit: the kernel's archive is fetched by
+//! cargo ([`source`]), checked, edited ([`edits`]), built by a nested cargo ([`toolchain`]) and
+//! reduced to one object whose only visible symbols are the system calls and the entry.
+
+#[path = "build/edits.rs"]
+mod edits;
+#[path = "build/source.rs"]
+mod source;
+#[path = "build/toolchain.rs"]
+mod toolchain;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use toolchain::Toolchain;
+
+fn main() -> ExitCode {
+    // Only what is named here makes the script run again.
+    for path in ["build.rs", "build", "kernel"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    if env::var_os("CARGO_CFG_TARGET_OS").is_none_or(|os| os != "hermit") {
+        return ExitCode::SUCCESS;
+    }
+    match build_and_link() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cargo::error={}", error.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build_and_link() -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed={LOG_LEVEL}");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    if arch != "x86_64" {
+        return Err(format!("the kernel is built for x86_64 only, not for {arch}"));
+    }
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+
+    let toolchain = Toolchain::find()?;
+    let manifest = package.join("kernel/Cargo.toml");
+    let tree = source::prepare(&toolchain, &manifest, &out)?;
+    let archive = build_kernel(&toolchain, &tree, &out)?;
+    hide_symbols(&toolchain, &archive, &out)?;
+
+    println!("cargo::rustc-link-search=native={}", out.display());
+    println!("cargo::rustc-link-lib=static=hermit-kernel");
+    Ok(())
+}
+
+/// Builds the kernel's static library from the edited source and returns its path.
+fn build_kernel(toolchain: &Toolchain, tree: &Path, out: &Path) -> Result<PathBuf, String> {
+    let target_dir = out.join("kernel-target");
+    let level = env::var(LOG_LEVEL).unwrap_or_else(|_| "warn".into());
+    let mut cargo = toolchain.nested_cargo();
+    cargo
+        .current_dir(tree)
+        .args(["rustc", "--quiet", "--lib", "--crate-type=staticlib", "--profile=release"])
+        .args(["--locked", "--no-default-features", "--features", FEATURES])
+        .args(["--target", KERNEL_TARGET])
+        .args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env(LOG_LEVEL, level)
+        // The console may be a file: no colours in it.
+        .env("NO_COLOR", "1")
+        // Upstream's warnings are not ours to see at every build.
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Awarnings")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+    toolchain::run(&mut cargo).map_err(|error| {
+        format!("the kernel does not build with {}: {error}", toolchain.version())
+    })?;
+    Ok(target_dir.join(KERNEL_TARGET).join("release/libhermit.a"))
+}
+
+/// Links the kernel's archive to one object, makes every symbol but the system calls and the entry
+/// local, so that the kernel's `core` and `alloc` cannot meet the program's, and archives it again.
+fn hide_symbols(toolchain: &Toolchain, archive: &Path, out: &Path) -> Result<(), String> {
+    let object = out.join("hermit-kernel.o");
+    let keep = out.join("hermit-kernel.symbols");
+    let library = out.join("libhermit-kernel.a");
+
+    toolchain::run(
+        Command::new(toolchain.linker())
+            .args(["-flavor", "gnu", "-r", "--whole-archive"])
+            .arg(archive)
+            .arg("-o")
+            .arg(&object),
+    )?;
+    fs::write(&keep, VISIBLE.join("\n")).map_err(|e| format!("{}: {e}", keep.display()))?;
+    toolchain::run(
+        Command::new(toolchain.tool("llvm-objcopy")?)
+            .arg("--wildcard")
+            .arg(format!("--keep-global-symbols={}", keep.display()))
+            .arg("--strip-debug")
+            .arg(&object),
+    )?;
+    // `ar` only adds to what is there.
+    if library.exists() {
+        fs::remove_file(&library).map_err(|e| format!("{}: {e}", library.display()))?;
+    }
+    toolchain::run(Command::new(toolchain.tool("llvm-ar")?).arg("rcs").arg(&library).arg(&object))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|e| format!("{name}: {e}"))
+}
+
+const LOG_LEVEL: &str = "HERMIT_LOG_LEVEL_FILTER";
+
+/// No `smp`: one thread drives everything, and booting further processors costs start time. None of
+/// the network features: the program has its own stack, and without `tcp` the kernel has no sockets.
+const FEATURES: &str = "acpi,fsgsbase,pci";
+
+const KERNEL_TARGET: &str = "x86_64-unknown-none";
+
+/// What the program and the loader may see of the kernel. `runtime_entry` is the program's, called
+/// by the kernel.
+const VISIBLE: &[&str] = &[
+    "_start",
+    "__bss_start",
+    "mcount",
+    "runtime_entry",
+    "sys_*",
+    "memcpy",
+    "memmove",
+    "memset",
+    "memcmp",
+    "bcmp",
+    "strlen",
+];

@@ -1,0 +1,1 @@
+//! Nothing: this package only pins a source, see its manifest.

@@ -1,0 +1,130 @@
+//! The bare machine: everything of the loader that reads and writes it.
+#![allow(unsafe_code)]
+
+mod console;
+mod multiboot;
+mod physical;
+mod program;
+mod pvh;
+mod start;
+mod tables;
+
+use core::fmt;
+use core::num::NonZeroU64;
+use core::ops::Range;
+
+use hermit_entry::boot_info::{BootInfo, HardwareInfo, PlatformInfo, RawBootInfo, SerialPortBase};
+use hermit_entry::elf::KernelObject;
+use loader::memory::{LARGE_PAGE, Ram};
+use loader::{fdt, words};
+
+/// What the entry protocol tells.
+struct Boot {
+    /// The boot words, without the name of the image.
+    command_line: &'static [u8],
+    ram: Ram,
+    /// The first module, where there is one.
+    module: Option<Range<u64>>,
+    /// ACPI's root pointer, where the protocol names it.
+    rsdp: Option<u64>,
+}
+
+/// Goes from the entry to the kernel. `info` is the protocol's structure.
+extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
+    let boot = match protocol {
+        start::PVH => pvh::read(info),
+        _ => multiboot::read(info),
+    };
+    let program = boot.module.clone().or_else(program::packed);
+    let Some(program) = program else {
+        fail(format_args!("no program: pack one into the image, or give one with -initrd"));
+    };
+    if !boot.ram.holds(&program) {
+        fail(format_args!("{} of memory cannot hold the program's file", Mebi(boot.ram.total())));
+    }
+
+    // SAFETY: the range is RAM that the entry's tables map, filled before the loader was entered;
+    // the image's place, the only memory written from now on but the loader's own, is chosen beside it.
+    let file = unsafe { physical::bytes(program.clone()) };
+    let object = match KernelObject::parse(file) {
+        Ok(object) => object,
+        Err(error) => fail(format_args!("the program cannot be loaded: {error}")),
+    };
+    let size = object.mem_size() as u64;
+    let image = boot.ram.place(size, start::END, start::MAPPED, &program);
+    let needed = size.next_multiple_of(LARGE_PAGE) + LEAST_HEAP;
+    let image = match image {
+        Some(image) if boot.ram.above(image.start) >= needed => image,
+        _ => fail(format_args!(
+            "{} of memory is too little for this program: it needs {}",
+            Mebi(boot.ram.total()),
+            Mebi(needed + start::END),
+        )),
+    };
+
+    // SAFETY: the place is RAM, mapped, and overlaps neither the loader nor the program's file.
+    let memory = unsafe { physical::uninit(image.clone()) };
+    let loaded = object.load_kernel(memory, image.start);
+
+    let buffers = program::buffers();
+    let command_line = match words::for_kernel(boot.command_line, &mut buffers.command_line) {
+        Ok(line) => line,
+        Err(error) => {
+            console::line(format_args!("loader: boot arguments: {error}"));
+            console::exit(BAD_ARGUMENTS);
+        }
+    };
+    let rsdp = boot.rsdp.filter(|&address| address < start::BEGIN);
+    if fdt::write(&mut buffers.fdt, &boot.ram, rsdp).is_err() {
+        fail(format_args!("the device tree is too long"));
+    }
+
+    // SAFETY: the kernel needs nothing else to be mapped: it maps RAM above its image by itself.
+    let root = unsafe { tables::for_kernel(&image, rsdp) };
+    let end = image.end.next_multiple_of(LARGE_PAGE);
+    let info = BootInfo {
+        hardware_info: HardwareInfo {
+            // The kernel only asks for the start, to count what is gone before the heap.
+            phys_addr_range: end..end,
+            serial_port_base: SerialPortBase::new(console::PORT),
+            device_tree: NonZeroU64::new(buffers.fdt.as_ptr().addr() as u64),
+        },
+        load_info: loaded.load_info,
+        platform_info: PlatformInfo::Multiboot {
+            command_line: Some(command_line),
+            multiboot_info_addr: NonZeroU64::new(u64::from(info)).unwrap_or(NonZeroU64::MIN),
+        },
+    };
+    let info = buffers.boot_info.insert(RawBootInfo::from(info));
+    // SAFETY: the tables map the loader's own memory, with `info` and all that it points to, and
+    // the image, whose entry this is.
+    unsafe { start::enter(root, loaded.entry_point, info) }
+}
+
+/// Ends the machine with one line that says why.
+fn fail(cause: fmt::Arguments<'_>) -> ! {
+    console::line(format_args!("loader: {cause}"));
+    console::exit(OUR_FAULT)
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    fail(format_args!("{}", info.message()))
+}
+
+/// A size in mebibytes, rounded up.
+struct Mebi(u64);
+
+impl fmt::Display for Mebi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB", self.0.div_ceil(1 << 20))
+    }
+}
+
+/// Memory that kernel and program need besides the image: the kernel keeps 4 MiB for page tables and
+/// a tenth of the rest for stacks, and a program with TLS and a network device needs 8 MiB.
+const LEAST_HEAP: u64 = 14 << 20;
+
+// Exit codes, as in sysexits.h.
+const BAD_ARGUMENTS: u8 = 64;
+const OUR_FAULT: u8 = 70;

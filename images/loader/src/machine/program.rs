@@ -1,0 +1,76 @@
+//! The packed program, and memory of the loader that the kernel reads.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ops::Range;
+use core::ptr;
+
+use hermit_entry::boot_info::RawBootInfo;
+use loader::slot;
+
+/// Where the packing step put the program's file, if it did.
+pub fn packed() -> Option<Range<u64>> {
+    // SAFETY: a static; volatile, for the packing step changes it in the file.
+    let bytes = unsafe { (&raw const SLOT.0).read_volatile() };
+    let field = |at: usize| {
+        let mut value = [0; 8];
+        value.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_le_bytes(value)
+    };
+    let (address, length) = (field(slot::PROGRAM_ADDRESS), field(slot::PROGRAM_LENGTH));
+    (length > 0).then_some(address..address.saturating_add(length))
+}
+
+/// Memory of the loader that the kernel reads.
+pub struct Buffers {
+    pub boot_info: Option<RawBootInfo>,
+    pub fdt: [u8; 4096],
+    pub command_line: [u8; 32768],
+}
+
+/// The buffers; to be called once.
+pub fn buffers() -> &'static mut Buffers {
+    // SAFETY: the one processor runs the one caller once.
+    unsafe { &mut *BUFFERS.0.get() }
+}
+
+#[repr(C, align(16))]
+struct Slot([u8; slot::SIZE]);
+
+#[used]
+#[unsafe(link_section = ".boot")]
+static SLOT: Slot = Slot({
+    let mut bytes = [0; slot::SIZE];
+    let mut i = 0;
+    while i < slot::SIGNATURE.len() {
+        bytes[i] = slot::SIGNATURE[i];
+        i += 1;
+    }
+    bytes
+});
+
+struct Once<T>(UnsafeCell<T>);
+
+// SAFETY: there is one thread.
+unsafe impl<T> Sync for Once<T> {}
+
+static BUFFERS: Once<Buffers> = Once(UnsafeCell::new(Buffers {
+    boot_info: None,
+    fdt: [0; 4096],
+    command_line: [0; 32768],
+}));
+
+/// hermit-entry's other half, which reads configuration files, asks for a heap; here nothing does.
+struct NoHeap;
+
+// SAFETY: every request fails.
+unsafe impl GlobalAlloc for NoHeap {
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        ptr::null_mut()
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static HEAP: NoHeap = NoHeap;

@@ -1,0 +1,29 @@
+//! The slot in the loader's file that the packing step fills.
+//!
+//! The loader's ELF file holds one [`SIGNATURE`], aligned to 16 octets, and after it, little-endian:
+//!
+//! | offset | size | field | as built |
+//! | --- | --- | --- | --- |
+//! | 16 | 8 | physical address of the program's ELF file | 0 |
+//! | 24 | 8 | its length in octets | 0: no program packed |
+//! | 32 | 12 | multiboot header | 0: the file is entered by PVH only |
+
+/// Marks the slot.
+pub const SIGNATURE: [u8; 16] = *b"hermit-ldr-slot1";
+
+/// Octets in the slot, the signature included.
+pub const SIZE: usize = 48;
+
+/// Offset of the program's address.
+pub const PROGRAM_ADDRESS: usize = 16;
+
+/// Offset of the program's length.
+pub const PROGRAM_LENGTH: usize = 24;
+
+/// Offset of the multiboot header.
+pub const MULTIBOOT: usize = 32;
+
+/// The multiboot header (Multiboot Specification 0.6.96, §3.1.1): magic, flags, checksum. The flags
+/// ask for page-aligned modules and for the memory map.
+pub const MULTIBOOT_HEADER: [u32; 3] =
+    [0x1bad_b002, 0b11, 0u32.wrapping_sub(0x1bad_b002 + 0b11)];

@@ -1,0 +1,202 @@
+//! The boot line as the kernel has to read it.
+//!
+//! Users type it by the rules of MirageOS's boot arguments: spaces split, a backslash takes the next
+//! character as it is, double quotes group. The kernel splits its command line as a shell does, and
+//! gives the program only what follows a word `--`. So every word is written anew in single quotes,
+//! after a `--` where the line has none: `a 'b` becomes `-- 'a' ''\''b'`.
+
+/// Why a boot line cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// The line ends inside double quotes.
+    OpenQuote,
+    /// The line ends after a backslash.
+    OpenEscape,
+    /// The line is no UTF-8, which the kernel asks for.
+    Encoding,
+    /// The line does not fit the loader's buffer.
+    TooLong,
+}
+
+impl core::fmt::Display for Error {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::OpenQuote => "a double quote is not closed",
+            Self::OpenEscape => "a backslash at the end escapes nothing",
+            Self::Encoding => "it is not UTF-8",
+            Self::TooLong => "it is too long",
+        })
+    }
+}
+
+/// Writes the kernel's form of `line` to `buffer` and returns what it wrote.
+pub fn for_kernel<'a>(line: &[u8], buffer: &'a mut [u8]) -> Result<&'a str, Error> {
+    let line = core::str::from_utf8(line).map_err(|_| Error::Encoding)?;
+    let mut out = Output { buffer, length: 0 };
+    if !has_separator(line)? {
+        out.push(b"--")?;
+    }
+    for_each_word(line, |word| {
+        if out.length > 0 {
+            out.push(b" ")?;
+        }
+        // Quoted, it would be the same word to the kernel; bare, it can be read in its log.
+        if word.is("--") {
+            return out.push(b"--");
+        }
+        out.push(b"'")?;
+        word.characters(|c| match c {
+            '\'' => out.push(br"'\''"),
+            c => out.push(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        })?;
+        out.push(b"'")
+    })?;
+    let Output { buffer, length } = out;
+    core::str::from_utf8(&buffer[..length]).map_err(|_| Error::Encoding)
+}
+
+fn has_separator(line: &str) -> Result<bool, Error> {
+    let mut found = false;
+    for_each_word(line, |word| {
+        found |= word.is("--");
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// A word as it stands in the line, with its quotes and backslashes.
+#[derive(Clone, Copy)]
+struct Word<'a>(&'a str);
+
+impl Word<'_> {
+    /// Calls `f` with each character that the word means.
+    fn characters(self, mut f: impl FnMut(char) -> Result<(), Error>) -> Result<(), Error> {
+        let mut characters = self.0.chars();
+        while let Some(c) = characters.next() {
+            match c {
+                '"' => {}
+                '\\' => f(characters.next().ok_or(Error::OpenEscape)?)?,
+                c => f(c)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is(self, text: &str) -> bool {
+        let mut rest = text.chars();
+        let same = self.characters(|c| match rest.next() {
+            Some(expected) if expected == c => Ok(()),
+            _ => Err(Error::TooLong),
+        });
+        same.is_ok() && rest.next().is_none()
+    }
+}
+
+/// Calls `f` with each word of `line`.
+fn for_each_word<'a>(
+    line: &'a str,
+    mut f: impl FnMut(Word<'a>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut start = None;
+    let mut quoted = false;
+    let mut characters = line.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            ' ' if !quoted => {
+                if let Some(start) = start.take() {
+                    f(Word(&line[start..at]))?;
+                }
+                continue;
+            }
+            '"' => quoted = !quoted,
+            '\\' => {
+                characters.next().ok_or(Error::OpenEscape)?;
+            }
+            _ => {}
+        }
+        start.get_or_insert(at);
+    }
+    if quoted {
+        return Err(Error::OpenQuote);
+    }
+    match start {
+        Some(start) => f(Word(&line[start..])),
+        None => Ok(()),
+    }
+}
+
+struct Output<'a> {
+    buffer: &'a mut [u8],
+    length: usize,
+}
+
+impl Output<'_> {
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let end = self.length + bytes.len();
+        self.buffer.get_mut(self.length..end).ok_or(Error::TooLong)?.copy_from_slice(bytes);
+        self.length = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(line: &str) -> Result<([u8; 128], usize), Error> {
+        let mut buffer = [0; 128];
+        let length = for_kernel(line.as_bytes(), &mut buffer)?.len();
+        Ok((buffer, length))
+    }
+
+    #[track_caller]
+    fn check(line: &str, expected: &str) {
+        let (buffer, length) = kernel(line).expect("a valid line");
+        assert_eq!(core::str::from_utf8(&buffer[..length]), Ok(expected), "for {line}");
+    }
+
+    #[test]
+    fn words_follow_a_separator() {
+        check("", "--");
+        check("   ", "--");
+        check("https://example.com/", "-- 'https://example.com/'");
+        check(" a  b ", "-- 'a' 'b'");
+    }
+
+    #[test]
+    fn a_separator_of_the_user_stays() {
+        check("-freq 2000 -- a", "'-freq' '2000' -- 'a'");
+        check("-- a -- b", "-- 'a' -- 'b'");
+        check("a --", "'a' --");
+        check("--x", "-- '--x'");
+        check("a---", "-- 'a---'");
+    }
+
+    #[test]
+    fn quotes_and_backslashes_are_the_user_s() {
+        check(r#"foo "bar baz" f\ oo"#, "-- 'foo' 'bar baz' 'f oo'");
+        check(r#""" a"b c"d"#, "-- '' 'ab cd'");
+        check(r#"\"\\"#, r#"-- '"\'"#);
+        check(r#""\"""#, r#"-- '"'"#);
+    }
+
+    #[test]
+    fn what_a_shell_would_read_otherwise_is_kept() {
+        check("it's", r"-- 'it'\''s'");
+        check("$HOME #x ~ *", "-- '$HOME' '#x' '~' '*'");
+        check("ä\u{1f600}", "-- 'ä\u{1f600}'");
+    }
+
+    #[test]
+    fn open_ends_are_errors() {
+        assert_eq!(kernel(r#"a "b"#).err(), Some(Error::OpenQuote));
+        assert_eq!(kernel(r"a \").err(), Some(Error::OpenEscape));
+        assert_eq!(for_kernel(b"\xff", &mut [0; 16]).err(), Some(Error::Encoding));
+    }
+
+    #[test]
+    fn the_buffer_bounds_the_line() {
+        assert_eq!(for_kernel(b"abcd", &mut [0; 8]).err(), Some(Error::TooLong));
+        assert_eq!(for_kernel(b"abcd", &mut [0; 9]), Ok("-- 'abcd'"));
+    }
+}

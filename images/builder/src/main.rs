@@ -1,2 +1,80 @@
-//! Entry point.
-fn main() {}
+//! The host tool behind `cargo image`: builds images, boots them, tests and measures them.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`options`], [`manifest`] | what is asked: the command line and `images/NAME.toml` |
+//! | [`toolchain`], [`compile`], [`fresh`], [`pack`] | from sources to one bootable file, only when something changed |
+//! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
+//! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
+//! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
+#![forbid(unsafe_code)]
+
+mod accel;
+mod certificate;
+mod compile;
+mod demo;
+mod failure;
+mod fresh;
+mod guard;
+mod input;
+mod machine;
+mod manifest;
+mod options;
+mod pack;
+mod process;
+mod run;
+mod scratch;
+mod status;
+mod toolchain;
+mod words;
+mod workspace;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use failure::{Failure, code};
+use workspace::Workspace;
+
+const HELP: &str = "\
+Builds, boots, tests and measures the images described by images/*.toml.
+
+usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --target unix: the process)
+       cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
+       cargo image test [GROUP...]                    lint, unit, host, boot (default: all)
+       cargo image bench boot|throughput              against Linux and curl on the same machine
+
+`cargo image run --help` lists the run options.
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let failure = error.downcast_ref::<Failure>();
+            ExitCode::from(failure.map_or(code::SOFTWARE, |failure| failure.code))
+        }
+    }
+}
+
+fn command() -> Result<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let workspace = Workspace::find();
+    match command.to_str() {
+        Some(guard::COMMAND) => Err(guard::become_program(arguments).into()),
+        Some("build") => run::build(&workspace, arguments),
+        Some("run") => run::run(&workspace, arguments),
+        Some("--help" | "-h" | "help") => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("{HELP}");
+            let given = command.to_string_lossy();
+            Err(Failure::usage(format!("`{given}` is not a command: build, run, test or bench")).into())
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The QEMU machine of one boot: which devices, and how its streams are wired.
+//!
+//! | the machine's | is QEMU's | and the user's |
+//! |---|---|---|
+//! | virtio-serial port `mimic.stdout` | standard output | standard output: the payload |
+//! | virtio-serial port `mimic.stdin` | standard input | standard input |
+//! | COM1 | standard error | standard error: logs and reports |
+//! | isa-debug-exit at 0xf4 | exit status | exit code |
+//!
+//! Output and input are two ports because QEMU drops what a machine writes to a port whose host side has
+//! closed, which is how the end of the input is told.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::manifest::{Memory, Net, Rng};
+use crate::words;
+
+/// Everything that decides QEMU's command line.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// The file to boot.
+    pub image: PathBuf,
+    /// Main memory.
+    pub memory: Memory,
+    /// Whether KVM runs it.
+    pub kvm: bool,
+    /// `-cpu` under TCG.
+    pub cpu: String,
+    /// Network devices, in order.
+    pub net: Vec<Net>,
+    /// The source of entropy.
+    pub rng: Rng,
+    /// Where all frames are captured.
+    pub pcap: Option<PathBuf>,
+    /// The user's own arguments, last.
+    pub extra: Vec<OsString>,
+    /// What the program gets as arguments.
+    pub words: Vec<String>,
+}
+
+/// The program that runs a [`Machine`].
+pub const QEMU: &str = "qemu-system-x86_64";
+
+impl Machine {
+    /// QEMU's arguments.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut all = Arguments(Vec::new());
+        all.flags("-nodefaults -no-user-config -no-reboot -display none -smp 1");
+        // without what no image drives: less for the firmware to look for
+        all.pair("-machine", "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off");
+        all.pair("-accel", if self.kvm { "kvm" } else { "tcg" });
+        all.pair("-cpu", if self.kvm { "host" } else { self.cpu.as_str() });
+        all.pair("-m", self.memory.to_string());
+        all.pair("-kernel", self.image.as_os_str());
+        // `--` first: all that follows is the program's, none of it the kernel's
+        let line = words::join(["--"].into_iter().chain(self.words.iter().map(String::as_str)));
+        all.pair("-append", line);
+        all.flags("-device isa-debug-exit,iobase=0xf4,iosize=0x4");
+        all.flags("-chardev file,id=stderr,path=/dev/fd/2,append=on -serial chardev:stderr");
+        all.flags("-device virtio-serial-pci,disable-legacy=on,max_ports=4");
+        all.flags("-chardev file,id=stdout,path=/dev/fd/1,append=on");
+        all.flags("-device virtserialport,chardev=stdout,name=mimic.stdout");
+        all.flags("-chardev stdio,id=stdin,signal=off");
+        all.flags("-device virtserialport,chardev=stdin,name=mimic.stdin,id=stdin");
+        if self.rng == Rng::Virtio {
+            all.flags("-object rng-random,id=entropy,filename=/dev/urandom");
+            all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
+        }
+        for (index, net) in self.net.iter().enumerate() {
+            all.net(index, net);
+            if let Some(file) = &self.pcap {
+                let mut dump =
+                    OsString::from(format!("filter-dump,id=pcap{index},netdev=n{index},file="));
+                dump.push(escape_commas(&capture_file(file, index)));
+                all.pair("-object", dump);
+            }
+        }
+        all.0.extend(self.extra.iter().cloned());
+        all.0
+    }
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    /// Arguments without spaces in them, separated by one.
+    fn flags(&mut self, line: &str) {
+        self.0.extend(line.split(' ').map(OsString::from));
+    }
+
+    fn pair(&mut self, name: &str, value: impl Into<OsString>) {
+        self.0.extend([name.into(), value.into()]);
+    }
+
+    fn net(&mut self, index: usize, net: &Net) {
+        let mac = mac(index, net);
+        match net {
+            Net::User => self.pair("-netdev", format!("user,id=n{index}")),
+            Net::Tap(name) => {
+                self.pair("-netdev", format!("tap,id=n{index},ifname={name},script=no,downscript=no"));
+            }
+        }
+        // no option ROM: the firmware would try to boot from the network
+        self.pair(
+            "-device",
+            format!("virtio-net-pci,netdev=n{index},mac={mac},disable-legacy=on,romfile="),
+        );
+    }
+}
+
+/// The device's address in QEMU's own range: fixed behind user networking, where nobody else is; on a tap
+/// one that stays the same for that interface of this host, so that leases do too.
+fn mac(index: usize, net: &Net) -> String {
+    match net {
+        Net::User => format!("52:54:00:12:34:{:02x}", 0x56_u8.wrapping_add(index as u8)),
+        Net::Tap(name) => {
+            let host = std::fs::read("/etc/machine-id").unwrap_or_default();
+            let digest = Sha256::new().chain_update(host).chain_update(name).finalize();
+            format!("52:54:00:{:02x}:{:02x}:{:02x}", digest[0], digest[1], digest[2])
+        }
+    }
+}
+
+/// The capture of the device `index`: the file itself for the first, `.1`, `.2`, … behind it for the others.
+fn capture_file(file: &Path, index: usize) -> OsString {
+    let mut name = file.as_os_str().to_owned();
+    if index > 0 {
+        name.push(format!(".{index}"));
+    }
+    name
+}
+
+/// QEMU takes two commas for one inside a value.
+fn escape_commas(value: &OsString) -> OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let mut octets = Vec::with_capacity(value.len());
+    for &octet in value.as_bytes() {
+        octets.push(octet);
+        if octet == b',' {
+            octets.push(octet);
+        }
+    }
+    OsString::from_vec(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            image: "image".into(),
+            memory: Memory(32 << 20),
+            kvm: false,
+            cpu: "max".into(),
+            net: vec![Net::User],
+            rng: Rng::Virtio,
+            pcap: None,
+            extra: vec![],
+            words: vec!["http://h/".into(), "a b,c".into()],
+        }
+    }
+
+    fn line(machine: &Machine) -> String {
+        machine
+            .arguments()
+            .iter()
+            .map(|argument| argument.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn the_words_are_one_argument() {
+        assert!(line(&machine()).contains("-append\n-- http://h/ a\\ b,c\n"));
+        assert!(line(&machine()).contains("-m\n32M\n"));
+    }
+
+    #[test]
+    fn devices_are_as_asked() {
+        let text = line(&Machine { net: vec![], rng: Rng::None, ..machine() });
+        assert!(!text.contains("virtio-net") && !text.contains("virtio-rng"));
+        let text = line(&Machine {
+            net: vec![Net::User, Net::Tap("t0".into())],
+            pcap: Some("a,b".into()),
+            kvm: true,
+            extra: vec!["-cpu".into(), "qemu64".into()],
+            ..machine()
+        });
+        assert!(text.contains("user,id=n0") && text.contains("tap,id=n1,ifname=t0,script=no"));
+        assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
+        assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
+        assert!(text.ends_with("-cpu\nqemu64"));
+    }
+
+    #[test]
+    fn addresses_are_locally_administered_and_stable() {
+        assert_eq!(mac(0, &Net::User), "52:54:00:12:34:56");
+        assert_eq!(mac(1, &Net::User), "52:54:00:12:34:57");
+        let tap = |name: &str| mac(0, &Net::Tap(name.into()));
+        assert_eq!(tap("a"), tap("a"));
+        assert_ne!(tap("a"), tap("b"));
+    }
+}

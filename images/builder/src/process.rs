@@ -1,0 +1,240 @@
+//! One supervised child: its streams, its time limit, and the signals that end both it and us.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::input;
+
+/// How a child is run.
+#[derive(Debug)]
+pub struct Job {
+    /// The program with its arguments; made by [`crate::guard::command`] so that it ends with us.
+    pub command: Command,
+    /// Who handles its streams.
+    pub streams: Streams,
+    /// When it is ended at the latest.
+    pub limit: Option<Duration>,
+}
+
+/// Who handles the child's standard streams.
+#[derive(Debug)]
+pub enum Streams {
+    /// The child itself has ours.
+    Inherited,
+    /// Pipes, copied to and from ours: QEMU would make ours non-blocking and leave a terminal without echo.
+    /// The input is copied once the gate opens.
+    Piped(input::Gate),
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// By itself; the end of its standard error, if that went through us.
+    Exited(ExitStatus, String),
+    /// At the limit.
+    Limit,
+    /// By this signal to us.
+    Signal(i32),
+    /// Nobody reads our standard output any more.
+    OutputClosed,
+    /// Our standard output takes no more.
+    OutputFailed(io::Error),
+}
+
+enum Event {
+    Exited(io::Result<ExitStatus>),
+    Signal(i32),
+    Output(io::Result<()>),
+    Errors(String),
+}
+
+impl Job {
+    /// Runs the child to its end; none of it is left when this returns.
+    pub fn run(mut self) -> Result<Ended> {
+        let deadline = self.limit.map(|limit| Instant::now() + limit);
+        let (sender, events) = mpsc::channel();
+        watch_signals(&sender)?;
+        let piped = matches!(self.streams, Streams::Piped(_));
+        if piped {
+            // its own group: a terminal's Ctrl-C is for us, who then end it
+            self.command.process_group(0);
+            self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let name = format!("{:?}", self.command.get_args().nth(2).unwrap_or_default());
+        let mut child = self.command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let pid = Pid::from_child(&child);
+        if let Streams::Piped(gate) = self.streams {
+            copy_streams(&mut child, gate, &sender)?;
+        }
+        // the parent's death signal counts threads as parents, so the child is spawned here and only waited
+        // for there
+        thread::spawn(move || drop(sender.send(Event::Exited(child.wait()))));
+        follow(&events, pid, deadline, piped)
+    }
+}
+
+fn follow(
+    events: &Receiver<Event>,
+    pid: Pid,
+    deadline: Option<Instant>,
+    piped: bool,
+) -> Result<Ended> {
+    let (mut status, mut errors) = (None, None);
+    let mut output_open = piped;
+    let mut reason = None;
+    loop {
+        if let Some(status) = status
+            && (reason.is_some() || (!output_open && (errors.is_some() || !piped)))
+        {
+            return Ok(reason.unwrap_or(Ended::Exited(status, errors.unwrap_or_default())));
+        }
+        let event = match deadline.filter(|_| reason.is_none()) {
+            None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        };
+        let end = match event {
+            Ok(Event::Exited(result)) => {
+                status = Some(result.context("cannot wait for the child")?);
+                None
+            }
+            Ok(Event::Errors(tail)) => {
+                errors = Some(tail);
+                None
+            }
+            Ok(Event::Output(Ok(()))) => {
+                output_open = false;
+                None
+            }
+            Ok(Event::Output(Err(error))) if error.kind() == ErrorKind::BrokenPipe => {
+                Some(Ended::OutputClosed)
+            }
+            Ok(Event::Output(Err(error))) => Some(Ended::OutputFailed(error)),
+            Ok(Event::Signal(signal)) => Some(Ended::Signal(signal)),
+            Err(RecvTimeoutError::Timeout) => Some(Ended::Limit),
+            Err(RecvTimeoutError::Disconnected) => {
+                anyhow::bail!("the child's streams ended before the child")
+            }
+        };
+        if end.is_some() && reason.is_none() {
+            reason = end;
+            if status.is_none() {
+                end_child(pid, events, &mut status);
+            }
+        }
+    }
+}
+
+/// Asks the child to end, and makes it end when it does not.
+fn end_child(pid: Pid, events: &Receiver<Event>, status: &mut Option<ExitStatus>) {
+    // not reaped yet, since its status has not arrived: the number is still its own, or about to be reaped
+    // by the waiting thread, in which case the signal finds nobody
+    let _ = rustix::process::kill_process(pid, Signal::TERM);
+    let patience = Instant::now() + PATIENCE;
+    while status.is_none() {
+        match events.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+            Ok(Event::Exited(Ok(exited))) => *status = Some(exited),
+            Ok(Event::Exited(Err(_))) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                return;
+            }
+        }
+    }
+}
+
+fn watch_signals(events: &Sender<Event>) -> Result<()> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for signals")?;
+    let events = events.clone();
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn copy_streams(child: &mut Child, gate: input::Gate, events: &Sender<Event>) -> Result<()> {
+    let stdin = child.stdin.take().context("no pipe to the child")?;
+    let mut stdout = child.stdout.take().context("no pipe from the child")?;
+    let mut stderr = child.stderr.take().context("no pipe from the child")?;
+    // fewer switches between it and us; a smaller pipe is only slower
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE);
+
+    let mut input = own(rustix::stdio::stdin())?;
+    thread::spawn(move || copy_input(&gate, &mut input, stdin));
+
+    let mut output = own(rustix::stdio::stdout())?;
+    let sender = events.clone();
+    // `io::copy` between files splices: no octet comes into our memory
+    thread::spawn(move || {
+        let copied = io::copy(&mut stdout, &mut output).map(drop);
+        drop(sender.send(Event::Output(copied)));
+    });
+
+    let mut errors = own(rustix::stdio::stderr())?;
+    let sender = events.clone();
+    thread::spawn(move || {
+        drop(sender.send(Event::Errors(copy_keeping_tail(&mut stderr, &mut errors))));
+    });
+    Ok(())
+}
+
+/// A file of our own for one of our standard streams.
+fn own(stream: impl AsFd) -> Result<File> {
+    let file = stream.as_fd().try_clone_to_owned().context("cannot duplicate a standard stream")?;
+    Ok(File::from(file))
+}
+
+fn copy_input(gate: &input::Gate, input: &mut File, mut pipe: ChildStdin) {
+    if gate.wait() {
+        // a child that reads no more is no error; the end of the input is told by closing the pipe
+        let _ = io::copy(input, &mut pipe);
+    } else {
+        // nobody will read, and nobody shall take it for the end
+        std::mem::forget(pipe);
+    }
+}
+
+/// Copies until the end and returns the last octets as text. A terminal that is gone stops the copy, not the
+/// reading: the child must never block on its messages.
+fn copy_keeping_tail(from: &mut impl Read, to: &mut impl Write) -> String {
+    let mut tail = Vec::new();
+    let mut buf = [0; 8192];
+    loop {
+        match from.read(&mut buf) {
+            Ok(0) => break,
+            Ok(len) => {
+                let _ = to.write_all(&buf[..len]);
+                tail.extend_from_slice(&buf[..len]);
+                if tail.len() > 2 * TAIL {
+                    tail.drain(..tail.len() - TAIL);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+/// How long a child may take to end when asked to.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Octets in the pipe of the payload.
+const PIPE: usize = 1 << 20;
+/// Octets of standard error that are kept.
+const TAIL: usize = 4096;

@@ -1,0 +1,159 @@
+//! `cargo image build` and `run`: the options against the manifest, then one boot or one process.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::compile;
+use crate::demo;
+use crate::failure::{Failure, code};
+use crate::guard;
+use crate::input::Gate;
+use crate::machine::{Machine, QEMU};
+use crate::manifest::{Manifest, Target};
+use crate::options::{self, Options};
+use crate::process::{Ended, Job, Streams};
+use crate::{accel, status};
+use crate::workspace::Workspace;
+
+/// `cargo image run`.
+pub fn run(
+    workspace: &Workspace,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<ExitCode> {
+    let mut options = Options::parse(workspace, arguments)?;
+    if options.help {
+        print!("{}", options::HELP);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let manifest = Manifest::read(workspace, &options.image).map_err(|error| {
+        // a name that is no image's is the user's mistake, as is a manifest that is wrong
+        Failure::usage(format!("{error:#}"))
+    })?;
+    let target = options.target.unwrap_or(manifest.target);
+    let booted = prepare(workspace, &options, &manifest, target)?;
+    if options.build_only {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.words.is_empty() {
+        options.words = demo::start(target)?;
+    }
+    let mut words = manifest.arguments.clone();
+    words.append(&mut options.words);
+    boot(booted, words, &options)
+}
+
+/// `cargo image build`: the same options, nothing is booted.
+pub fn build(
+    workspace: &Workspace,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<ExitCode> {
+    let arguments = arguments.into_iter().collect::<Vec<_>>();
+    run(workspace, std::iter::once("--build-only".into()).chain(arguments))
+}
+
+/// What is booted, built already.
+enum Booted {
+    Machine(Machine),
+    Process(std::path::PathBuf),
+}
+
+fn prepare(
+    workspace: &Workspace,
+    options: &Options,
+    manifest: &Manifest,
+    target: Target,
+) -> Result<Booted> {
+    match target {
+        Target::Qemu => {
+            let machine = &manifest.machine;
+            let kvm = accel::uses_kvm(options.accel)?;
+            let image = compile::image(workspace, &options.image, manifest, options.verbose)?;
+            Ok(Booted::Machine(Machine {
+                image,
+                memory: options.memory.unwrap_or(machine.memory),
+                kvm,
+                cpu: machine.cpu.clone(),
+                net: options.net.clone().unwrap_or_else(|| machine.net.clone()),
+                rng: options.rng.unwrap_or(machine.rng),
+                pcap: options.pcap.clone(),
+                extra: options.qemu_args.clone(),
+                words: Vec::new(),
+            }))
+        }
+        Target::Unix => {
+            for option in of_the_machine(options) {
+                eprintln!("note: --{option} has no meaning with --target unix");
+            }
+            let name = &options.image;
+            compile::unix_program(workspace, name, manifest, options.verbose).map(Booted::Process)
+        }
+        Target::Microvm | Target::Uhyve => {
+            Err(Failure::usage(format!(
+                "--target {target} is not in this version yet; there are qemu and unix"
+            ))
+            .into())
+        }
+    }
+}
+
+/// The given options that are about a machine.
+fn of_the_machine(options: &Options) -> Vec<&'static str> {
+    [
+        (options.net.is_some(), "net"),
+        (options.memory.is_some(), "memory"),
+        (options.rng.is_some(), "rng"),
+        (options.pcap.is_some(), "pcap"),
+        (!options.qemu_args.is_empty(), "qemu-arg"),
+    ]
+    .into_iter()
+    .filter_map(|(given, name)| given.then_some(name))
+    .collect()
+}
+
+fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCode> {
+    let (is_machine, job) = match booted {
+        Booted::Machine(mut machine) => {
+            machine.words = words;
+            let gate = Gate::new()?;
+            let mut command = guard::command(QEMU);
+            command.args(machine.arguments()).args(gate.arguments());
+            show(&command, options.verbose);
+            (true, Job { command, streams: Streams::Piped(gate), limit: options.kill_after })
+        }
+        Booted::Process(program) => {
+            let mut command = guard::command(program);
+            command.args(words);
+            show(&command, options.verbose);
+            (false, Job { command, streams: Streams::Inherited, limit: options.kill_after })
+        }
+    };
+    let fault = |cause: String| Err(Failure::new(code::SOFTWARE, cause).into());
+    match job.run()? {
+        Ended::Exited(exited, errors) => {
+            let code = if is_machine {
+                status::of_machine(exited, &errors)
+            } else {
+                status::of_process(exited)
+            };
+            code.map(ExitCode::from).or_else(fault)
+        }
+        Ended::Limit => {
+            let limit = options.kill_after.unwrap_or_default();
+            Err(Failure::new(code::KILLED, format!("ended by --kill-after at {limit:?}")).into())
+        }
+        Ended::Signal(signal) => Ok(ExitCode::from(128 + signal as u8)),
+        Ended::OutputClosed => Ok(ExitCode::from(status::OF_CLOSED_OUTPUT)),
+        Ended::OutputFailed(error) => fault(format!("cannot write to standard output: {error}")),
+    }
+}
+
+fn show(guarded: &Command, verbose: bool) {
+    if verbose {
+        let mut words = guarded.get_args().skip(2);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
+        compile::show(&command);
+    }
+}

@@ -1,0 +1,86 @@
+//! From how a process ended to the exit code of interface.md.
+//!
+//! The kernel writes the program's exit code c to QEMU's isa-debug-exit device, and QEMU then exits with
+//! `(c << 1) | 1`. Any other end of QEMU is the machine's breakdown or QEMU's own failure.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+/// The program's exit code, or why there is none.
+///
+/// `errors` is the end of the standard error that QEMU and the machine's console share: QEMU's own failures
+/// exit with 1, as does the program's exit code 0, but they say so last.
+pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, String> {
+    let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let said = last.strip_prefix(QEMU).map(str::trim);
+    match (status.code(), status.signal()) {
+        (Some(1), _) if said.is_some() => {
+            Err(format!("QEMU failed: {}", said.unwrap_or_default()))
+        }
+        (Some(code @ 0..256), _) if code & 1 == 1 => Ok((code >> 1) as u8),
+        (Some(0), _) => {
+            Err("the machine reset or switched itself off before the program ended".into())
+        }
+        (Some(code), _) => Err(format!("QEMU ended with status {code}")),
+        (None, Some(signal)) => Err(format!("QEMU was ended by signal {signal}")),
+        (None, None) => Err(format!("QEMU ended: {status}")),
+    }
+}
+
+/// The exit code of the unix program, or the fault that ended it.
+pub fn of_process(status: ExitStatus) -> Result<u8, String> {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(code as u8),
+        (None, Some(signal @ (SIGPIPE | SIGINT | SIGTERM | SIGHUP))) => Ok(128 + signal as u8),
+        (None, Some(signal)) => Err(format!("the program was ended by signal {signal}")),
+        (None, None) => Err(format!("the program ended: {status}")),
+    }
+}
+
+/// The exit code when the reader of our standard output has gone, as of a program that SIGPIPE ended.
+pub const OF_CLOSED_OUTPUT: u8 = 128 + SIGPIPE as u8;
+
+const QEMU: &str = "qemu-system-x86_64:";
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGPIPE: i32 = 13;
+const SIGTERM: i32 = 15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exited(code: i32) -> ExitStatus {
+        ExitStatus::from_raw(code << 8)
+    }
+
+    #[test]
+    fn the_programs_exit_code_comes_back() {
+        for code in 0..=127 {
+            assert_eq!(of_machine(exited(code << 1 | 1), "a log\n"), Ok(code as u8));
+        }
+    }
+
+    #[test]
+    fn every_other_end_of_qemu_is_a_fault() {
+        for status in [exited(0), exited(2), exited(254), ExitStatus::from_raw(9)] {
+            assert!(of_machine(status, "").is_err(), "{status}");
+        }
+    }
+
+    #[test]
+    fn qemus_own_failure_is_not_success() {
+        let errors = "qemu-system-x86_64: -netdev tap,id=n0: could not open tap0\n\n";
+        assert!(of_machine(exited(1), errors).unwrap_err().contains("tap0"));
+        let warned = "qemu-system-x86_64: warning: no AVX\nfetched\n";
+        assert_eq!(of_machine(exited(1), warned), Ok(0));
+    }
+
+    #[test]
+    fn a_process_ends_by_code_or_fault() {
+        assert_eq!(of_process(exited(77)), Ok(77));
+        assert_eq!(of_process(ExitStatus::from_raw(SIGPIPE)), Ok(141));
+        assert!(of_process(ExitStatus::from_raw(6)).is_err());
+    }
+}

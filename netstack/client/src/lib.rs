@@ -1,1 +1,26 @@
-//! Flows that register themselves, and the protocols spoken over them
+//! Flows that register themselves, and the protocols spoken over them.
+//!
+//! ```text
+//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ bytes │ messages │ ping ─► output
+//!                                   │
+//!             tcp ◄─ dialer         ├─ tls ◄─ lower (tcp, or whatever the context says)
+//!             udp ◄─ dialer         └─ raw ◄─ dialer
+//! ```
+//!
+//! Everything runs over a [`stack::Net`], whichever is below; nothing here sees a device or a platform.
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod deadline;
+pub mod dialer;
+pub mod error;
+pub mod flow;
+pub mod flows;
+pub mod http;
+pub mod messages;
+pub mod ping;
+pub mod resolver;
+pub mod sink;
+pub mod trace;
+
+pub use error::{Cause, Error, Exit, Stage};

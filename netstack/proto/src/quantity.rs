@@ -52,7 +52,7 @@ pub fn hex(text: &str) -> Result<Vec<u8>, Error> {
         .filter(|octet| !matches!(octet, b' ' | b':' | b'-'))
         .map(|octet| char::from(octet).to_digit(16).map(|digit| digit as u8).ok_or_else(wrong))
         .collect::<Result<_, _>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(wrong());
     }
     Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())

@@ -1,0 +1,87 @@
+use super::*;
+use crate::config::Output;
+use core::time::Duration;
+use log::LevelFilter;
+
+fn words(line: &str) -> Vec<String> {
+    proto::words::split(line).unwrap()
+}
+
+fn config(line: &str) -> Config {
+    parse(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+#[test]
+fn values_come_behind_a_sign_or_as_the_next_word() {
+    for line in ["http://h/ --connect-timeout=250ms", "--connect-timeout 250ms http://h/"] {
+        assert_eq!(config(line).limits.connect, Duration::from_millis(250), "{line}");
+    }
+    let config = config("tcp://h:1 --send 'it s' --output=discard -l *:info,smoltcp:trace".replace('\'', "\"").as_str());
+    assert_eq!(config.bytes.send.as_deref(), Some(b"it s".as_slice()));
+    assert_eq!(config.run.output, Output::Discard);
+    assert_eq!(config.run.level, LevelFilter::Info);
+    assert_eq!(config.run.levels, [("smoltcp".to_string(), LevelFilter::Trace)]);
+}
+
+#[test]
+fn dhcp_is_asked_unless_there_is_an_address() {
+    assert!(config("http://h/").network.dhcp());
+    assert!(!config("http://h/ --ipv4=10.0.0.2/24").network.dhcp());
+    assert!(config("http://h/ --ipv4=10.0.0.2/24 --dhcp=true").network.dhcp());
+    assert!(!config("http://h/ --dhcp=false").network.dhcp());
+}
+
+#[test]
+fn wrong_words_are_refused_with_what_would_be_right() {
+    for (line, says) in [
+        ("", "no target"),
+        ("nonsense", "is no target"),
+        ("http://a/ http://b/", "second target"),
+        ("http://h/ --conect-timeout=1s", "did you mean --connect-timeout?"),
+        ("http://h/ --zzz", "no argument --zzz (--help"),
+        ("http://h/ -Z", "no argument -Z"),
+        ("http://h/ --timeout", "needs a value (expected --timeout=TIME)"),
+        ("http://h/ --timeout=5", "is not a time with its unit"),
+        ("http://h/ --timeout=1s --timeout=2s", "only once"),
+        ("http://h/ --explain=yes", "takes no value"),
+        ("http://h/ --ipv4=10.0.0.2", "no prefix length (expected --ipv4=ADDRESS/PREFIX)"),
+        ("http://h/ --ipv4=10.0.0.2/33", "at most 32 bits"),
+        ("http://h/ --ipv4=10.0.0/24", "invalid IPv4 address"),
+        ("http://h/ --ipv4-gateway=10.0.0.1", "means nothing without --ipv4"),
+        ("http://h/ --dhcp=maybe", "expected --dhcp=BOOL"),
+        ("http://h/ --mac=01:00:00:00:00:00", "not the address of one station"),
+        ("http://h/ --mac=02:00", "has 6 octets"),
+        ("http://h/ --mtu=100", "takes 576"),
+        ("http://h/ --dns-servers=10.0.0.1", "names no kind"),
+        ("http://h/ --dns-servers=udp:10.0.0", "neither an address nor"),
+        ("http://h/ --host=a", "no `=`"),
+        ("http://h/ --tls-authenticator=sha", "no such kind `sha`"),
+        ("http://h/ --tls-min=1.1", "neither 1.2 nor 1.3"),
+        ("http://h/ -H x", "no `:`"),
+        ("http://h/ --send-hex=0", "hexadecimal"),
+        ("http://h/ --count=0", "at least one"),
+        ("http://h/ --logs=loud", "`loud` is no level"),
+        ("http://h/ --output=file", "neither stdout nor discard"),
+    ] {
+        let error = parse(words(line)).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{line}: {error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn every_argument_stands_in_help_and_in_readme() {
+    let help = help::text();
+    for argument in ARGUMENTS {
+        assert!(help.contains(&format!("--{}", argument.name)), "{}", argument.name);
+    }
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&help::markdown()), "README's table should read:\n{}", help::markdown());
+}
+
+#[test]
+fn dns_servers_are_addresses_with_or_without_ports() {
+    let config = config("http://h/ --dns-servers=udp:10.0.2.3,udp:[::1]:5353,udp:::1,udp:127.0.0.1:54");
+    let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["10.0.2.3:53", "[::1]:5353", "[::1]:53", "127.0.0.1:54"]);
+}

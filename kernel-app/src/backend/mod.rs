@@ -1,0 +1,33 @@
+//! What is below the program: the machine itself, or a Unix host. The only place that asks which.
+//!
+//! Both files give the same three things:
+//!
+//! | | |
+//! |---|---|
+//! | `words()` | the boot words, the program's name not among them |
+//! | `run(network, main)` | sets the machine up as `network` says, runs `main` with it, gives its exit code |
+//! | `exit(code)` | ends the machine or the process |
+
+#[cfg(target_os = "hermit")]
+mod hermit;
+#[cfg(not(target_os = "hermit"))]
+mod unix;
+
+#[cfg(target_os = "hermit")]
+pub use hermit::{exit, run, words};
+#[cfg(not(target_os = "hermit"))]
+pub use unix::{exit, run, words};
+
+use client::sink::{Input, Output};
+use stack::Net;
+use std::sync::Arc;
+
+/// What the program runs on.
+pub struct Machine {
+    /// Sockets and the clock.
+    pub net: Arc<dyn Net>,
+    /// Standard input; nothing is asked of it before the first read.
+    pub stdin: Input,
+    /// Standard output: the payload, exactly.
+    pub stdout: Output,
+}

@@ -1,0 +1,34 @@
+//! A Unix host: its sockets, its standard streams.
+
+use super::Machine;
+use crate::config::Config;
+use blocking::Unblock;
+use core::future::Future;
+use stack::host::HostNet;
+use std::sync::Arc;
+
+/// Octets between the program and the thread that waits for a standard stream.
+const BUFFER: usize = 512 * 1024;
+
+/// The words of the command line behind the program's name.
+pub fn words() -> Result<Vec<String>, String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
+        .collect()
+}
+
+/// Runs `main` on the host's sockets; the network's configuration is the host's own.
+pub fn run<F: Future<Output = u8>>(_config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
+    let machine = Machine {
+        net: Arc::new(HostNet::new()),
+        stdin: Box::new(Unblock::with_capacity(BUFFER, std::io::stdin())),
+        stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
+    };
+    stack::host::block_on(main(machine))
+}
+
+/// Ends the process.
+pub fn exit(code: u8) -> ! {
+    std::process::exit(code.into())
+}

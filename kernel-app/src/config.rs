@@ -1,0 +1,179 @@
+//! What a boot is to do: the checked values that the boot words name.
+//!
+//! Written by the table of [`crate::args`], read by everything behind it. Defaults stand here and nowhere
+//! else.
+
+use core::time::Duration;
+use log::LevelFilter;
+use proto::authenticator::Authenticator;
+use proto::target::Target;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Everything that the boot words say.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What to reach; `None` only with `--help` and `--version`.
+    pub target: Option<Target>,
+    /// How the machine's own stack is configured.
+    pub network: Network,
+    /// How names are resolved.
+    pub dns: Dns,
+    /// How long anything may take.
+    pub limits: Limits,
+    /// How a TLS peer is spoken to and known.
+    pub tls: Tls,
+    /// The request that an HTTP target gets.
+    pub http: Http,
+    /// What is said on a flow of plain octets.
+    pub bytes: Bytes,
+    /// What is printed, and where.
+    pub run: Run,
+}
+
+/// How the machine's own stack is configured. Host sockets pass all of it over.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// A static address and its prefix length.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// The default router of the static address.
+    pub ipv4_gateway: Option<Ipv4Addr>,
+    /// Whether to ask a DHCP server; by default where there is no static address.
+    pub dhcp: Option<bool>,
+    /// The Ethernet address, in place of the device's own.
+    pub mac: Option<[u8; 6]>,
+    /// The largest IP packet in octets, where it is to be smaller than the device's.
+    pub mtu: Option<u16>,
+    /// Which of several network devices serves, from 0.
+    pub interface: usize,
+    /// The name told to a DHCP server.
+    pub hostname: Option<String>,
+}
+
+impl Network {
+    /// Whether a DHCP server is to be asked.
+    pub fn dhcp(&self) -> bool {
+        self.dhcp.unwrap_or(self.ipv4.is_none())
+    }
+}
+
+/// How names are resolved.
+#[derive(Debug, Clone)]
+pub struct Dns {
+    /// Servers in order of preference; empty: those that the network names.
+    pub servers: Vec<SocketAddr>,
+    /// How long one question may stay unanswered.
+    pub timeout: Duration,
+    /// Names with fixed addresses.
+    pub hosts: Vec<(String, IpAddr)>,
+}
+
+/// How long anything may take; `None`: as long as it wants.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The whole run.
+    pub whole: Option<Duration>,
+    /// From the start to a connection, DHCP and DNS included.
+    pub connect: Duration,
+    /// A handshake above the connection.
+    pub handshake: Duration,
+    /// Between two octets from the peer.
+    pub idle: Option<Duration>,
+}
+
+/// How a TLS peer is spoken to and known.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
+    pub authenticators: Vec<Authenticator>,
+    /// The name to ask for and to check, in place of the target's host.
+    pub name: Option<String>,
+    /// Refuse TLS 1.2.
+    pub only_1_3: bool,
+    /// Protocols to offer; empty: what the client above speaks.
+    pub alpn: Vec<String>,
+}
+
+/// The request that an HTTP target gets.
+#[derive(Debug, Clone, Default)]
+pub struct Http {
+    /// The method; by default GET, or POST where there is a body.
+    pub method: Option<String>,
+    /// Fields, in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub data: Option<String>,
+    /// A status of 400 or more is a failure (exit code 22) and prints nothing.
+    pub fail: bool,
+    /// Print the status line and the fields too.
+    pub include: bool,
+}
+
+/// What is said on a flow of plain octets.
+#[derive(Debug, Clone)]
+pub struct Bytes {
+    /// What to send, in place of standard input.
+    pub send: Option<Vec<u8>>,
+    /// How long to wait for (more) answers where nothing else ends them.
+    pub wait: Duration,
+    /// How many echo requests.
+    pub count: u16,
+}
+
+/// What is printed, and where.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The least important level that is logged.
+    pub level: LevelFilter,
+    /// Sources with a level of their own.
+    pub levels: Vec<(String, LevelFilter)>,
+    /// How long to wait before the start.
+    pub delay: Duration,
+    /// Print how the flow was found.
+    pub explain: bool,
+    /// Parse, plan, print; connect to nothing.
+    pub check: bool,
+    /// Where the payload goes.
+    pub output: Output,
+    /// Print the arguments.
+    pub help: bool,
+    /// Print the version.
+    pub version: bool,
+}
+
+/// Where the payload goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Nowhere; its size and SHA-256 are printed.
+    Discard,
+    /// To standard output.
+    Stdout,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            target: None,
+            network: Network::default(),
+            dns: Dns { servers: Vec::new(), timeout: Duration::from_secs(2), hosts: Vec::new() },
+            limits: Limits {
+                whole: None,
+                connect: Duration::from_secs(30),
+                handshake: Duration::from_secs(10),
+                idle: None,
+            },
+            tls: Tls::default(),
+            http: Http::default(),
+            bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },
+            run: Run {
+                level: LevelFilter::Warn,
+                levels: Vec::new(),
+                delay: Duration::ZERO,
+                explain: false,
+                check: false,
+                output: Output::Stdout,
+                help: false,
+                version: false,
+            },
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! From a host and a port to a TCP connection: one value that every flow over TCP connects by.
+//!
+//! It resolves the name and tries the addresses one after the other. (Happy eyeballs take this place.)
+
+use crate::deadline::within;
+use crate::error::{Cause, Error, Stage};
+use crate::resolver::Resolver;
+use crate::trace::{Step, Trace};
+use core::time::Duration;
+use proto::target::Host;
+use stack::{Net, TcpStream};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Opens TCP connections to hosts.
+#[derive(Clone)]
+pub struct Dialer {
+    /// The stack below.
+    pub net: Arc<dyn Net>,
+    /// Knows the addresses of names.
+    pub resolver: Arc<Resolver>,
+    /// From the call to a connection, address configuration and DNS included.
+    pub limit: Duration,
+    /// Where the steps are noted.
+    pub trace: Trace,
+}
+
+impl Dialer {
+    /// A connection to the first address of `host` that takes one.
+    pub async fn dial(&self, host: &Host, port: u16) -> Result<Box<dyn TcpStream>, Error> {
+        let attempt = async {
+            let addresses = self.addresses(host).await?;
+            self.first(host, port, &addresses).await
+        };
+        within(&*self.net, self.limit, attempt).await.unwrap_or_else(|| {
+            let cause = Cause::Limit { limit: "connect-timeout", after: self.limit };
+            Err(Error { stage: Stage::Connect, target: format!("{host}:{port}"), cause })
+        })
+    }
+
+    /// The addresses of `host`, once the machine has one itself; at least one.
+    pub async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Error> {
+        self.ready().await?;
+        self.resolver.lookup(&self.net, host, &self.trace).await
+    }
+
+    async fn ready(&self) -> Result<(), Error> {
+        let start = self.net.now();
+        let ready = self.net.ready().await;
+        let outcome = match &ready {
+            Ok(configuration) if configuration.addresses.is_empty() => Ok("the host's".into()),
+            Ok(configuration) => {
+                let all: Vec<_> = configuration.addresses.iter().map(ToString::to_string).collect();
+                let by = configuration.dhcp_server.map(|server| format!(" (DHCP from {server})"));
+                Ok(all.join(", ") + &by.unwrap_or_default())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.trace.push(Step {
+            kind: "network",
+            subject: "address".into(),
+            start,
+            end: self.net.now(),
+            outcome,
+        });
+        ready.map(drop).map_err(|error| Error::net(Stage::Network, "address", error))
+    }
+
+    async fn first(
+        &self,
+        host: &Host,
+        port: u16,
+        addresses: &[IpAddr],
+    ) -> Result<Box<dyn TcpStream>, Error> {
+        let mut attempts = Vec::new();
+        for &address in addresses {
+            let remote = SocketAddr::new(address, port);
+            let start = self.net.now();
+            let connected = self.net.tcp_connect(remote).await;
+            let outcome = match &connected {
+                Ok(stream) => Ok(format!("from {}", stream.local_addr())),
+                Err(error) => Err(error.to_string()),
+            };
+            self.trace.push(Step {
+                kind: "tcp",
+                subject: remote.to_string(),
+                start,
+                end: self.net.now(),
+                outcome,
+            });
+            match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => attempts.push((remote, error)),
+            }
+        }
+        let target = format!("{host}:{port}");
+        Err(Error { stage: Stage::Connect, target, cause: Cause::Attempts(attempts) })
+    }
+}

@@ -1,0 +1,221 @@
+//! What can go wrong, at which stage, and which exit code says so.
+
+use core::fmt;
+use core::time::Duration;
+use std::net::SocketAddr;
+
+/// A failure, in the words of the person who asked: at which stage, on the way to what, and why.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// How far it came.
+    pub stage: Stage,
+    /// What was being reached: a URI, a name, an address.
+    pub target: String,
+    /// Why it went no further.
+    pub cause: Cause,
+}
+
+/// The stages of a run, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// The machine's own addresses.
+    Network,
+    /// A name's addresses.
+    Resolve,
+    /// A connection to one of them.
+    Connect,
+    /// The handshake above the connection.
+    Handshake,
+    /// The protocol spoken over the flow.
+    Exchange,
+    /// The payload on its way out of the program.
+    Output,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Network => "network",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Exchange => "exchange",
+            Self::Output => "output",
+        })
+    }
+}
+
+/// Why.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Every address was tried.
+    Attempts(Vec<(SocketAddr, stack::Error)>),
+    /// The certificate is refused, or the peer refuses ours.
+    Certificate(String),
+    /// The peer closed the flow in the middle.
+    CutShort(String),
+    /// A limit of time ran out.
+    Limit {
+        /// Which limit: the boot argument's name.
+        limit: &'static str,
+        /// How long it was.
+        after: Duration,
+    },
+    /// The answer makes no sense.
+    Malformed(String),
+    /// The name cannot be resolved.
+    Name(String),
+    /// The stack below failed.
+    Net(stack::Error),
+    /// No registered protocol serves the target.
+    NoFlow(String),
+    /// The output took no more: its reader has gone.
+    Output(String),
+    /// The peer breaks its protocol, or refuses ours.
+    Protocol(String),
+    /// An HTTP status of 400 or more, where that is a failure.
+    Status(u16),
+    /// The machine lacks what the flow needs; the text says what, and how to add it.
+    Unable(String),
+}
+
+/// Exit codes, after BSD's sysexits where these have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All went well.
+    Ok = 0,
+    /// An HTTP status of 400 or more, with `--fail`.
+    Status = 22,
+    /// Bad arguments.
+    Usage = 64,
+    /// A malformed answer.
+    Malformed = 65,
+    /// A name was not found.
+    Name = 68,
+    /// No connection.
+    Connect = 69,
+    /// Our fault.
+    Software = 70,
+    /// Timed out.
+    TimedOut = 75,
+    /// The peer broke its protocol.
+    Protocol = 76,
+    /// Authentication or a certificate was refused.
+    Refused = 77,
+}
+
+impl Cause {
+    /// What an error that passed through libraries comes down to.
+    pub fn of(error: &(dyn core::error::Error + 'static)) -> Self {
+        if let Some(error) = find_as::<Error>(error) {
+            return error.cause.clone();
+        }
+        if let Some(cause) = crate::flow::tls::cause(error) {
+            return cause;
+        }
+        if let Some(error) = find_as::<stack::Error>(error) {
+            return Self::Net(error.clone());
+        }
+        match find_as::<std::io::Error>(error) {
+            Some(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::CutShort("the connection was cut: it ended without close_notify or in the middle of an answer".into())
+            }
+            _ => Self::Protocol(error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// A failure of the stack below.
+    pub fn net(stage: Stage, target: impl fmt::Display, error: stack::Error) -> Self {
+        Self { stage, target: target.to_string(), cause: Cause::Net(error) }
+    }
+
+    /// The exit code that says it.
+    pub fn exit(&self) -> Exit {
+        match &self.cause {
+            Cause::Attempts(attempts) => {
+                let timed_out =
+                    |(_, error): &(_, stack::Error)| matches!(error, stack::Error::TimedOut);
+                match !attempts.is_empty() && attempts.iter().all(timed_out) {
+                    true => Exit::TimedOut,
+                    false => Exit::Connect,
+                }
+            }
+            Cause::Certificate(_) => Exit::Refused,
+            Cause::Limit { .. } | Cause::Net(stack::Error::TimedOut) => Exit::TimedOut,
+            Cause::Malformed(_) => Exit::Malformed,
+            Cause::Name(_) => Exit::Name,
+            Cause::Net(stack::Error::Reset) | Cause::CutShort(_) | Cause::Protocol(_) => {
+                Exit::Protocol
+            }
+            Cause::Net(_) | Cause::NoFlow(_) | Cause::Unable(_) => Exit::Connect,
+            Cause::Output(_) => Exit::Software,
+            Cause::Status(_) => Exit::Status,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.stage, self.target, self.cause)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attempts(attempts) => {
+                for (index, (address, error)) in attempts.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "; " };
+                    write!(f, "{separator}{address}: {error}")?;
+                }
+                Ok(())
+            }
+            Self::Certificate(text)
+            | Self::CutShort(text)
+            | Self::Malformed(text)
+            | Self::Name(text)
+            | Self::NoFlow(text)
+            | Self::Output(text)
+            | Self::Protocol(text)
+            | Self::Unable(text) => f.write_str(text),
+            Self::Limit { limit, after } => {
+                write!(f, "no answer within {after:?} (--{limit} sets the limit)")
+            }
+            Self::Net(error) => error.fmt(f),
+            Self::Status(status) => write!(f, "the server answered {status} (--fail)"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Finds the first error of type `T` in the chain of sources, looking inside `std::io::Error` and a flow's error too.
+pub fn find_as<'a, T: core::error::Error + 'static>(
+    error: &'a (dyn core::error::Error + 'static),
+) -> Option<&'a T> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        if let Some(inner) =
+            error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
+        {
+            if let Some(found) = find_as(inner) {
+                return Some(found);
+            }
+        }
+        if let Some(mimic::flow::Error::Failed(inner)) = error.downcast_ref() {
+            if let Some(found) = find_as(&**inner) {
+                return Some(found);
+            }
+        }
+        current = error.source();
+    }
+    None
+}

@@ -1,0 +1,269 @@
+//! TLS 1.2 and 1.3 over any flow: rustls with graviola's primitives.
+//!
+//! ```text
+//!   client above          plaintext
+//!   ───────────────  poll_read / poll_write  ───────────────
+//!   Flow (tls)            rustls: records, handshake, alerts
+//!   ───────────────  poll_read / poll_write  ───────────────
+//!   Flow below            whatever the endpoint's `lower` opens (tcp, a proxy, TLS again)
+//! ```
+//!
+//! Verification is on unless an authenticator says `none`. An end of the lower flow without `close_notify` is an
+//! error of kind [`std::io::ErrorKind::UnexpectedEof`], never an end of file (RFC 8446 §6.1).
+
+mod verify;
+
+use crate::deadline::within;
+use crate::error::{self, Cause, Error, Stage};
+use crate::trace::{Step, Trace};
+use core::fmt;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use futures_rustls::pki_types::ServerName;
+use mimic::flow::FromIo;
+use mimic::{BoxFlow, Shutdown};
+use proto::authenticator::Authenticator;
+use proto::target::Host;
+use rustls::ClientConfig;
+use stack::{BoxFuture, Net};
+use std::sync::Arc;
+pub use verify::Refusal;
+
+/// How a peer is spoken to and known.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
+    pub authenticators: Vec<Authenticator>,
+    /// Refuse TLS 1.2.
+    pub only_1_3: bool,
+    /// Application protocols to offer (RFC 7301), in order of preference; empty: no offer.
+    pub alpn: Vec<String>,
+}
+
+/// A configuration checked against the machine: it has the instructions and the entropy that TLS needs.
+#[derive(Clone)]
+pub struct Settings {
+    config: Arc<ClientConfig>,
+}
+
+impl Settings {
+    /// Checks the machine and the options. Nothing of TLS starts where this fails.
+    pub fn new(options: &Options) -> Result<Self, Cause> {
+        let missing = missing_instructions();
+        if !missing.is_empty() {
+            let text = format!(
+                "this CPU lacks {} that TLS needs (run with a CPU model that has them, e.g. `-cpu host` or `-cpu max`)",
+                missing.join(", ")
+            );
+            return Err(Cause::Unable(text));
+        }
+        if getrandom::fill(&mut [0; 32]).is_err() {
+            return Err(Cause::Unable(no_entropy()));
+        }
+        let provider = Arc::new(rustls_graviola::default_provider());
+        let verifier = verify::Verifier::new(&options.authenticators, provider.clone())
+            .map_err(|text| Cause::Unable(format!("--tls-authenticator: {text}")))?;
+        let versions: &[_] = match options.only_1_3 {
+            true => &[&rustls::version::TLS13],
+            false => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(|error| Cause::Unable(error.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+        Ok(Self { config: Arc::new(config) })
+    }
+}
+
+/// What a machine without a source of random octets is told.
+pub fn no_entropy() -> String {
+    "no entropy source: neither RDSEED nor RDRAND nor virtio-rng (add `-device virtio-rng-pci`, or a CPU that has them)".into()
+}
+
+/// The instruction sets that graviola's primitives need and this CPU lacks.
+fn missing_instructions() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        macro_rules! missing {
+            ($($feature:tt)*) => {
+                [$((std::arch::is_x86_feature_detected!($feature), $feature)),*]
+                    .into_iter()
+                    .filter_map(|(present, feature)| (!present).then_some(feature))
+                    .collect()
+            };
+        }
+        missing!("adx" "aes" "avx" "avx2" "bmi1" "bmi2" "pclmulqdq" "ssse3")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        Vec::new()
+    }
+}
+
+/// Opens the flow below.
+pub type Lower = Arc<dyn Fn() -> BoxFuture<'static, Result<BoxFlow, Error>> + Send + Sync>;
+
+/// What the `tls` protocol connects to.
+pub struct Endpoint {
+    /// The clock for the limit of time.
+    pub net: Arc<dyn Net>,
+    /// Opens the flow below.
+    pub lower: Lower,
+    /// The checked configuration, or why TLS cannot start here.
+    pub settings: Result<Settings, Cause>,
+    /// The name to ask for (SNI) and to check.
+    pub name: String,
+    /// For the handshake.
+    pub limit: Duration,
+    /// Where the steps are noted.
+    pub trace: Trace,
+}
+
+/// The name that a host is checked by: without brackets and final dot.
+pub fn name_of(host: &Host) -> String {
+    match host {
+        Host::Ip(address) => address.to_string(),
+        Host::Name(name) => name.strip_suffix('.').unwrap_or(name).into(),
+    }
+}
+
+/// The protocol `tls`.
+pub struct Tls;
+
+impl mimic::Protocol for Tls {
+    type Endpoint = Endpoint;
+    type Flow = Flow;
+    type Error = Error;
+
+    async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
+        let fail = |cause| Error { stage: Stage::Handshake, target: endpoint.name.clone(), cause };
+        let settings = endpoint.settings.clone().map_err(fail)?;
+        let name = ServerName::try_from(endpoint.name.clone()).map_err(|_| {
+            fail(Cause::Unable("not a name that a certificate can hold (--tls-name)".into()))
+        })?;
+        let lower = (endpoint.lower)().await?;
+        let start = endpoint.net.now();
+        let handshake = TlsConnector::from(settings.config).connect(name, lower);
+        let outcome = match within(&*endpoint.net, endpoint.limit, handshake).await {
+            Some(Ok(stream)) => Ok(stream),
+            Some(Err(error)) => Err(fail(Cause::of(&error))),
+            None => Err(fail(Cause::Limit { limit: "handshake-timeout", after: endpoint.limit })),
+        };
+        endpoint.trace.push(Step {
+            kind: "tls",
+            subject: endpoint.name.clone(),
+            start,
+            end: endpoint.net.now(),
+            outcome: match &outcome {
+                Ok(stream) => Ok(agreed(stream)),
+                Err(error) => Err(error.cause.to_string()),
+            },
+        });
+        outcome.map(|stream| Flow {
+            description: format!("tls {}", endpoint.name),
+            alpn: stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec),
+            io: FromIo::new(stream, "tls"),
+        })
+    }
+}
+
+/// Version, cipher suite, key exchange and application protocol, in words.
+fn agreed(stream: &TlsStream<BoxFlow>) -> String {
+    let (_, session) = stream.get_ref();
+    let mut text = String::new();
+    if let Some(version) = session.protocol_version() {
+        text += &format!("{version:?}");
+    }
+    if let Some(suite) = session.negotiated_cipher_suite() {
+        text += &format!(" {:?}", suite.suite());
+    }
+    if let Some(group) = session.negotiated_key_exchange_group() {
+        text += &format!(" {:?}", group.name());
+    }
+    if let Some(protocol) = session.alpn_protocol() {
+        text += &format!(" {}", String::from_utf8_lossy(protocol));
+    }
+    text
+}
+
+/// An error that passed through rustls, in our words; `None` where TLS has no part in it.
+pub fn cause(error: &(dyn core::error::Error + 'static)) -> Option<Cause> {
+    use rustls::{AlertDescription, CertificateError, Error as Tls};
+    Some(match error::find_as::<Tls>(error)? {
+        // our own verifier says `Other` and has said why
+        Tls::InvalidCertificate(CertificateError::Other(other)) => {
+            Cause::Certificate(other.to_string())
+        }
+        Tls::InvalidCertificate(error) => {
+            Cause::Certificate(format!("the certificate is refused: {error}"))
+        }
+        Tls::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied
+            | AlertDescription::UnknownCA),
+        ) => Cause::Certificate(format!("the server refuses us: alert {alert:?}")),
+        Tls::AlertReceived(alert) => {
+            Cause::Protocol(format!("the server ended it with alert {alert:?}"))
+        }
+        error => Cause::Protocol(format!("TLS: {error}")),
+    })
+}
+
+/// A TLS connection's plaintext.
+pub struct Flow {
+    io: FromIo<TlsStream<BoxFlow>>,
+    alpn: Option<Vec<u8>>,
+    description: String,
+}
+
+impl Flow {
+    /// The application protocol that the server chose.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.alpn.as_deref()
+    }
+}
+
+impl mimic::Flow for Flow {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, mimic::flow::Error>> {
+        self.io.poll_read(cx, buf)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<Result<usize, mimic::flow::Error>> {
+        self.io.poll_write(cx, buf)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), mimic::flow::Error>> {
+        self.io.poll_flush(cx)
+    }
+
+    fn poll_shutdown(
+        &mut self,
+        cx: &mut Context<'_>,
+        how: Shutdown,
+    ) -> Poll<Result<(), mimic::flow::Error>> {
+        self.io.poll_shutdown(cx, how)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), mimic::flow::Error>> {
+        self.io.poll_close(cx)
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.description)
+    }
+}

@@ -1,0 +1,101 @@
+//! Datagrams to and from one host and port, as a flow that keeps their bounds.
+//!
+//! Every write is one datagram and every read gives one (what does not fit the reader's buffer is cut off); an
+//! empty datagram reads as nothing and is passed over. Datagrams of others are passed over. There is no end of
+//! file.
+
+use crate::dialer::Dialer;
+use crate::error::{Cause, Error, Stage};
+use core::fmt;
+use core::task::{Context, Poll, ready};
+use mimic::Shutdown;
+use mimic::flow::Error as FlowError;
+use proto::target::Host;
+use stack::{Datagram, IpVersion};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What the `udp` protocol connects to.
+pub struct Endpoint {
+    /// Resolves the host.
+    pub dialer: Dialer,
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: u16,
+}
+
+/// The protocol `udp`.
+pub struct Udp;
+
+impl mimic::Protocol for Udp {
+    type Endpoint = Endpoint;
+    type Flow = Flow;
+    type Error = Error;
+
+    async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
+        let dialer = &endpoint.dialer;
+        let target = || format!("{}:{}", endpoint.host, endpoint.port);
+        let open = async {
+            let addresses = dialer.addresses(&endpoint.host).await?;
+            let peer = *addresses.first().expect("a lookup gives at least one address");
+            let bound = dialer.net.udp_bind(None, IpVersion::of(peer)).await;
+            let socket = bound.map_err(|error| Error::net(Stage::Connect, target(), error))?;
+            Ok(Flow { socket: Some(socket), peer: SocketAddr::new(peer, endpoint.port) })
+        };
+        crate::deadline::within(&*dialer.net, dialer.limit, open).await.unwrap_or_else(|| {
+            let cause = Cause::Limit { limit: "connect-timeout", after: dialer.limit };
+            Err(Error { stage: Stage::Connect, target: target(), cause })
+        })
+    }
+}
+
+/// Datagrams to and from one host and port.
+pub struct Flow {
+    /// `None` once closed.
+    socket: Option<Box<dyn Datagram>>,
+    peer: SocketAddr,
+}
+
+impl mimic::Flow for Flow {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<Result<usize, FlowError>> {
+        let socket = self.socket.as_ref().ok_or(FlowError::Closed)?;
+        loop {
+            let (len, from) = ready!(socket.poll_recv_from(cx, buf)).map_err(FlowError::failed)?;
+            if from == self.peer && len > 0 {
+                return Poll::Ready(Ok(len));
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, FlowError>> {
+        let socket = self.socket.as_ref().ok_or(FlowError::Closed)?;
+        ready!(socket.poll_send_to(cx, buf, self.peer)).map_err(FlowError::failed)?;
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _how: Shutdown,
+    ) -> Poll<Result<(), FlowError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
+        self.socket = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "udp {}", self.peer)
+    }
+}

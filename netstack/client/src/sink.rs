@@ -1,0 +1,24 @@
+//! Where a payload goes, and how it is waited for.
+
+use crate::error::{Cause, Error, Stage};
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::AsyncWriteExt as _;
+
+/// Octets out of the program: standard output.
+pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+/// Octets into the program: standard input.
+pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+
+/// Writes all of `octets`; the error says that the reader of the output has gone.
+pub async fn write(output: &mut Output, octets: &[u8]) -> Result<(), Error> {
+    output.write_all(octets).await.map_err(|error| failed(&error))
+}
+
+/// Writes out what the output may still hold.
+pub async fn flush(output: &mut Output) -> Result<(), Error> {
+    output.flush().await.map_err(|error| failed(&error))
+}
+
+fn failed(error: &std::io::Error) -> Error {
+    Error { stage: Stage::Output, target: "stdout".into(), cause: Cause::Output(error.to_string()) }
+}

@@ -11,8 +11,12 @@ pub struct Edit {
     pub reason: &'static str,
 }
 
-/// New files, ours, that the edits refer to.
-pub const ADDITIONS: &[(&str, &str)] = &[];
+/// Files of ours, new or in the place of the kernel's own, that the edits refer to.
+pub const ADDITIONS: &[(&str, &str)] = &[
+    ("src/entropy.rs", include_str!("../kernel/additions/entropy.rs")),
+    ("src/fault.rs", include_str!("../kernel/additions/fault.rs")),
+    ("src/interrupt_word.rs", include_str!("../kernel/additions/interrupt_word.rs")),
+];
 
 /// Applied in order.
 pub const EDITS: &[Edit] = &[
@@ -45,5 +49,137 @@ pub const EDITS: &[Edit] = &[
         anchor: "#[naked]\npub(crate) unsafe extern \"C\" fn switch_to_fpu_owner(",
         replacement: "#[unsafe(naked)]\npub(crate) unsafe extern \"C\" fn switch_to_fpu_owner(",
         reason: "naked is an unsafe attribute since Rust 1.88",
+    },
+    Edit {
+        file: "src/scheduler/task.rs",
+        anchor: "let mut cursor = self.list.cursor_front_mut();\n\t\t\tlet set_oneshot_timer = || {\n\t\t\t\t#[cfg(not(any(feature = \"tcp\", feature = \"udp\")))]\n\t\t\t\tarch::set_oneshot_timer(wakeup_time);",
+        replacement: "let first = self.list.front().and_then(|node| node.wakeup_time);\n\t\t\tlet mut cursor = self.list.cursor_front_mut();\n\t\t\tlet set_oneshot_timer = || {\n\t\t\t\t#[cfg(not(any(feature = \"tcp\", feature = \"udp\")))]\n\t\t\t\tarch::set_oneshot_timer(Some(first.map_or(wt, |first| first.min(wt))));",
+        reason: "a thread that blocks for long must not put off the timer of one that blocks for short",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "let tsc_deadline = wt * (u64::from(processor::get_frequency()));",
+        replacement: "let tsc_deadline = wt.saturating_mul(u64::from(processor::get_frequency()));",
+        reason: "a wake-up in the far future must not overflow to now",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "CALIBRATED_COUNTER_VALUE.get().unwrap() * ticks,",
+        replacement: "CALIBRATED_COUNTER_VALUE.get().unwrap().saturating_mul(ticks),",
+        reason: "a wake-up in the far future must not overflow to now",
+    },
+    Edit {
+        file: "src/syscalls/tasks.rs",
+        anchor: "let wakeup_time = arch::processor::get_timer_ticks() + usecs;",
+        replacement: "let wakeup_time = arch::processor::get_timer_ticks().saturating_add(usecs);",
+        reason: "a sleep without end must not overflow to none",
+    },
+    Edit {
+        file: "src/syscalls/futex.rs",
+        anchor: "Some(usec) if usec >= 0 => Some(usec as u64),",
+        replacement: "None => None,\n\t\t\tSome(usec) if usec >= 0 => Some(usec as u64),",
+        reason: "a timeout of more microseconds than there are is none, not an error that lets the caller spin",
+    },
+    Edit {
+        file: "src/scheduler/task.rs",
+        anchor: "pub fn custom_wakeup(&mut self, task: TaskHandle) -> Rc<RefCell<Task>> {",
+        replacement: "pub fn custom_wakeup(&mut self, task: TaskHandle) -> Option<Rc<RefCell<Task>>> {",
+        reason: "the timer may have woken a thread that is woken: that is no error (1 of 4)",
+    },
+    Edit {
+        file: "src/scheduler/task.rs",
+        anchor: "return task_ref;",
+        replacement: "return Some(task_ref);",
+        reason: "the timer may have woken a thread that is woken: that is no error (2 of 4)",
+    },
+    Edit {
+        file: "src/scheduler/task.rs",
+        anchor: "unreachable!();",
+        replacement: "None",
+        reason: "the timer may have woken a thread that is woken: that is no error (3 of 4)",
+    },
+    Edit {
+        file: "src/scheduler/mod.rs",
+        anchor: "\t#[cfg(not(feature = \"smp\"))]\n\tpub fn custom_wakeup(&mut self, task: TaskHandle) {\n\t\twithout_interrupts(|| {\n\t\t\tlet task = self.blocked_tasks.custom_wakeup(task);\n\t\t\tself.ready_queue.push(task);",
+        replacement: "\t#[cfg(not(feature = \"smp\"))]\n\tpub fn custom_wakeup(&mut self, task: TaskHandle) {\n\t\twithout_interrupts(|| {\n\t\t\tif let Some(task) = self.blocked_tasks.custom_wakeup(task) {\n\t\t\t\tself.ready_queue.push(task);\n\t\t\t}",
+        reason: "the timer may have woken a thread that is woken: that is no error (4 of 4)",
+    },
+    Edit {
+        file: "src/syscalls/entropy.rs",
+        anchor: "\tif ret < 0 {\n\t\twarn!(\"Unable to read entropy! Fallback to a naive implementation!\");\n\t\tfor i in &mut *buf {\n\t\t\t*i = (generate_park_miller_lehmer_random_number() & 0xff)\n\t\t\t\t.try_into()\n\t\t\t\t.unwrap();\n\t\t}\n\t\tbuf.len().try_into().unwrap()\n\t} else {\n\t\tret\n\t}\n",
+        replacement: "\tret\n",
+        reason: "no entropy is an error, never the output of a weak generator",
+    },
+    Edit {
+        file: "src/syscalls/entropy.rs",
+        anchor: "/// The function computes a sequence of pseudo-random integers\n/// in the range of 0 to RAND_MAX\n",
+        replacement: "/// Mixes `len` octets at `seed` into the pool.\n#[unsafe(no_mangle)]\npub unsafe extern \"C\" fn sys_add_entropy(seed: *const u8, len: usize) {\n\tentropy::add(unsafe { slice::from_raw_parts(seed, len) });\n}\n\n/// Whether `sys_read_entropy` gives random octets.\n#[unsafe(no_mangle)]\npub extern \"C\" fn sys_entropy_ready() -> bool {\n\tentropy::is_ready()\n}\n\n/// The function computes a sequence of pseudo-random integers\n/// in the range of 0 to RAND_MAX\n",
+        reason: "the program can add the seed of a device",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/interrupts.rs",
+        anchor: "\tIRQ_NAMES.lock().insert(7, \"FPU\");",
+        replacement: "\tcrate::fault::install(&mut idt);\n\n\tIRQ_NAMES.lock().insert(7, \"FPU\");",
+        reason: "an exception ends the machine, not only the thread",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/interrupts.rs",
+        anchor: "\tapic::eoi();\n\tincrement_irq_counter(index);",
+        replacement: "\tcrate::interrupt_word::bump(index);\n\tapic::eoi();\n\tincrement_irq_counter(index);",
+        reason: "the program can wait for a device's interrupt",
+    },
+    Edit {
+        file: "src/scheduler/mod.rs",
+        anchor: "\tcore_scheduler().exit(-1)\n",
+        replacement: "\tshutdown(crate::fault::EXIT_CODE)\n",
+        reason: "what the kernel aborts ends the machine, not only the thread",
+    },
+    Edit {
+        file: "src/syscalls/tasks.rs",
+        anchor: "\texit(-1)\n",
+        replacement: "\texit(crate::fault::EXIT_CODE)\n",
+        reason: "an abort, which a panic is too, has the exit code of a fault",
+    },
+    Edit {
+        file: "src/lib.rs",
+        anchor: "mod env;\n",
+        replacement: "mod env;\nmod fault;\nmod interrupt_word;\n",
+        reason: "our modules",
+    },
+    Edit {
+        file: "src/lib.rs",
+        anchor: "\tlet core_id = crate::arch::core_local::core_id();\n\tpanic_println!(\"[{core_id}][PANIC] {info}\\n\");\n\n\tcrate::scheduler::shutdown(1);",
+        replacement: "\tmatch info.location() {\n\t\tSome(at) => panic_println!(\"fault: kernel panic at {at}: {}\", info.message()),\n\t\tNone => panic_println!(\"fault: kernel panic: {}\", info.message()),\n\t}\n\tcrate::scheduler::shutdown(fault::EXIT_CODE);",
+        reason: "a panic of the kernel is one line and has the exit code of a fault",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/processor.rs",
+        anchor: "fn qemu_exit(success: bool) {\n\tlet code = if success { 3 >> 1 } else { 0 };\n\tunsafe {\n\t\tPort::<u32>::new(0xf4).write(code);\n\t}\n}",
+        replacement: "fn qemu_exit(code: i32) {\n\tunsafe {\n\t\tPort::<u32>::new(0xf4).write(code as u32 & 0x7f);\n\t}\n}",
+        reason: "QEMU's debug exit reports the program's exit code (1 of 2)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/processor.rs",
+        anchor: "qemu_exit(error_code == 0);",
+        replacement: "qemu_exit(error_code);",
+        reason: "QEMU's debug exit reports the program's exit code (2 of 2)",
+    },
+    Edit {
+        file: "src/syscalls/mod.rs",
+        anchor: "\t// print some performance statistics\n\tcrate::arch::kernel::print_statistics();\n",
+        replacement: "",
+        reason: "the console is the program's, also at its end (1 of 2)",
+    },
+    Edit {
+        file: "src/syscalls/interfaces/mod.rs",
+        anchor: "panic_println!(\"exit status {error_code}\");",
+        replacement: "crate::console::flush();",
+        reason: "the console is the program's, also at its end (2 of 2)",
+    },
+    Edit {
+        file: "src/console.rs",
+        anchor: "#[doc(hidden)]\npub fn _panic_print(",
+        replacement: "/// Writes what has no line's end yet. Only at the machine's end, for nobody else's lock is respected.\npub(crate) fn flush() {\n\tlet mut console = unsafe { CONSOLE.make_guard_unchecked() };\n\tlet Console { inner, buffer } = &mut *console;\n\tinner.write(buffer);\n\tbuffer.clear();\n\tmem::forget(console);\n}\n\n#[doc(hidden)]\npub fn _panic_print(",
+        reason: "a last line without an end is a line too",
     },
 ];

@@ -24,6 +24,7 @@ pub fn prepare(toolchain: &Toolchain, manifest: &Path, out: &Path) -> Result<Pat
         apply(edit, &mut files)?;
     }
     for (name, content) in ADDITIONS {
+        files.retain(|(file, _)| file != Path::new(name));
         files.push((PathBuf::from(name), content.as_bytes().to_vec()));
     }
 
@@ -55,19 +56,15 @@ fn fetch(toolchain: &Toolchain, manifest: &Path) -> Result<PathBuf, String> {
     let cached = unpacked.file_name().zip(unpacked.parent().and_then(Path::parent));
     let archive = cached
         .map(|(index, registry)| registry.join("cache").join(index).join(format!("{NAME}.crate")));
-    archive.filter(|path| path.is_file()).ok_or_else(|| {
-        format!("no {NAME}.crate in cargo's cache beside {}", unpacked.display())
-    })
+    archive
+        .filter(|path| path.is_file())
+        .ok_or_else(|| format!("no {NAME}.crate in cargo's cache beside {}", unpacked.display()))
 }
 
 fn verify(archive: &[u8]) -> Result<(), String> {
     let digest = Sha256::digest(archive);
     let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == SHA256 {
-        Ok(())
-    } else {
-        Err(format!("its SHA-256 is {found}, expected {SHA256}"))
-    }
+    if found == SHA256 { Ok(()) } else { Err(format!("its SHA-256 is {found}, expected {SHA256}")) }
 }
 
 /// The archive's files, by their path inside the package.

@@ -2,4 +2,17 @@
 //!
 //! `use hermit as _;` in a program for `x86_64-unknown-hermit` is all that it takes. On any other
 //! target this crate is empty.
+//!
+//! What the kernel has beyond `std` is here too: [`interrupt`]s, [`entropy`] and [`exit`].
 #![no_std]
+#![allow(unsafe_code)]
+
+#[cfg(target_os = "hermit")]
+pub mod entropy;
+#[cfg(target_os = "hermit")]
+pub mod interrupt;
+#[cfg(target_os = "hermit")]
+mod system;
+
+#[cfg(target_os = "hermit")]
+pub use system::exit;

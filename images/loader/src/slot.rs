@@ -25,5 +25,4 @@ pub const MULTIBOOT: usize = 32;
 
 /// The multiboot header (Multiboot Specification 0.6.96, §3.1.1): magic, flags, checksum. The flags
 /// ask for page-aligned modules and for the memory map.
-pub const MULTIBOOT_HEADER: [u32; 3] =
-    [0x1bad_b002, 0b11, 0u32.wrapping_sub(0x1bad_b002 + 0b11)];
+pub const MULTIBOOT_HEADER: [u32; 3] = [0x1bad_b002, 0b11, 0u32.wrapping_sub(0x1bad_b002 + 0b11)];

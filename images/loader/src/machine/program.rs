@@ -54,11 +54,8 @@ struct Once<T>(UnsafeCell<T>);
 // SAFETY: there is one thread.
 unsafe impl<T> Sync for Once<T> {}
 
-static BUFFERS: Once<Buffers> = Once(UnsafeCell::new(Buffers {
-    boot_info: None,
-    fdt: [0; 4096],
-    command_line: [0; 32768],
-}));
+static BUFFERS: Once<Buffers> =
+    Once(UnsafeCell::new(Buffers { boot_info: None, fdt: [0; 4096], command_line: [0; 32768] }));
 
 /// hermit-entry's other half, which reads configuration files, asks for a heap; here nothing does.
 struct NoHeap;

@@ -1,0 +1,136 @@
+use super::*;
+
+const LOADER_AT: u64 = 0x10_0000;
+
+/// A 64-bit ELF file of these segments, each with its content, for the machine `machine`.
+fn elf(machine: u16, segments: &[(u32, u64, &[u8], u64)]) -> Vec<u8> {
+    let mut out = Output::new(Protocol::Pvh, LOADER_AT + 0x40);
+    for &(kind, address, content, memory) in segments {
+        let file = content.len() as u64;
+        out.segment(&Segment { kind, flags: 5, offset: 0, address, file, memory }, content);
+    }
+    let mut file = out.finish().expect("few segments");
+    put(&mut file, E_MACHINE, &machine.to_le_bytes());
+    file
+}
+
+fn loader() -> Vec<u8> {
+    let mut content = vec![0; 0x20];
+    content.extend(slot::SIGNATURE);
+    content.resize(0x20 + slot::SIZE, 0);
+    content.extend(b"code");
+    elf(
+        EM_X86_64,
+        &[
+            (PT_NOTE, LOADER_AT, b"the note", 8),
+            (PT_LOAD, LOADER_AT, &content, content.len() as u64),
+            (PT_LOAD, LOADER_AT + 0x3008, b"data", 0x8000),
+        ],
+    )
+}
+
+fn program() -> Vec<u8> {
+    elf(EM_X86_64, &[(PT_LOAD, 0, b"text", 0x1000), (PT_LOAD, 0x2000, b"data", 0x25_0000)])
+}
+
+/// The segments of a packed 64-bit file as a machine would load them.
+fn load(image: &[u8]) -> Vec<(Segment, Vec<u8>)> {
+    let segments = segments(image).expect("a valid file");
+    segments.into_iter().map(|s| (s, s.content(image).expect("inside the file").to_vec())).collect()
+}
+
+#[test]
+fn packed_file_has_the_loader_and_the_program() {
+    let program = program();
+    let image = pack(&loader(), Some(&program), Protocol::Pvh).unwrap();
+    let loaded = load(&image);
+    assert_eq!(loaded.len(), 4);
+    assert_eq!(loaded[0].0.kind, PT_NOTE);
+    assert_eq!(loaded[0].1, b"the note");
+    assert_eq!((loaded[2].0.address, loaded[2].0.memory), (LOADER_AT + 0x3008, 0x8000));
+    assert_eq!(loaded[2].1, b"data");
+
+    let (segment, content) = &loaded[3];
+    assert_eq!(content, &program);
+    // The image takes 0x252000 octets from 2 MiB on, so the file begins on the next large page.
+    assert_eq!(segment.address, 6 << 20);
+    let slot = &loaded[1].1[0x20..];
+    assert_eq!(u64_at(slot, slot::PROGRAM_ADDRESS), Some(segment.address));
+    assert_eq!(u64_at(slot, slot::PROGRAM_LENGTH), Some(program.len() as u64));
+    assert_eq!(u64_at(&image, E_ENTRY), Some(LOADER_AT + 0x40));
+}
+
+#[test]
+fn offsets_and_addresses_agree_within_a_page() {
+    let image = pack(&loader(), Some(&program()), Protocol::Pvh).unwrap();
+    for (segment, _) in load(&image) {
+        assert_eq!(segment.offset % PAGE, segment.address % PAGE, "{segment:x?}");
+    }
+}
+
+/// Where a loader that speaks multiboot looks for the header.
+fn multiboot_header(image: &[u8]) -> Option<usize> {
+    let end = image.len().min(8192);
+    (0..end - 12).step_by(4).find(|&at| {
+        let field = |i| u32_at(image, at + 4 * i).unwrap_or(0);
+        field(0) == 0x1bad_b002 && (0..3).map(field).fold(0, u32::wrapping_add) == 0
+    })
+}
+
+#[test]
+fn multiboot_file_is_32_bit_with_a_header() {
+    let program = program();
+    let image = pack(&loader(), Some(&program), Protocol::Multiboot).unwrap();
+    assert!(image.starts_with(b"\x7fELF\x01\x01"));
+    assert_eq!(u16_at(&image, E_MACHINE), Some(EM_386));
+    assert!(multiboot_header(&image).is_some());
+    assert_eq!(u32_at(&image, 24), Some(LOADER_AT as u32 + 0x40), "entry");
+    // The last program header: 52 octets of file header, 32 of each program header.
+    let last = 52 + 3 * 32;
+    let field = |i| u32_at(&image, last + 4 * i).unwrap_or(0);
+    assert_eq!((field(0), field(3)), (PT_LOAD, 6 << 20));
+    let offset = field(1) as usize;
+    assert_eq!(&image[offset..offset + program.len()], program);
+}
+
+#[test]
+fn pvh_file_is_not_taken_for_multiboot() {
+    let image = pack(&loader(), Some(&program()), Protocol::Pvh).unwrap();
+    assert_eq!(multiboot_header(&image), None);
+}
+
+#[test]
+fn without_a_program_the_slot_stays_empty() {
+    let image = pack(&loader(), None, Protocol::Pvh).unwrap();
+    let loaded = load(&image);
+    assert_eq!(loaded.len(), 3);
+    assert_eq!(u64_at(&loaded[1].1[0x20..], slot::PROGRAM_LENGTH), Some(0));
+}
+
+#[test]
+fn files_of_another_kind_are_refused() {
+    let (loader, program) = (loader(), program());
+    let fail = |loader: &[u8], program: &[u8]| pack(loader, Some(program), Protocol::Pvh).unwrap_err();
+
+    assert!(matches!(fail(b"", &program), Error::Loader(_)));
+    assert!(matches!(fail(&program, &program), Error::Slot { found: 0 }));
+    let two = [&loader[..], &slot::SIGNATURE[..]].concat();
+    assert!(matches!(fail(&two, &program), Error::Slot { found: 2 }));
+    assert!(matches!(fail(&loader, b"#!/bin/sh"), Error::Program(_)));
+    assert!(matches!(fail(&loader, &elf(EM_386, &[])), Error::Program(_)));
+    assert_eq!(fail(&loader, &elf(EM_X86_64, &[])), Error::Program(NO_SEGMENT));
+    let large = elf(EM_X86_64, &[(PT_LOAD, 0, b"", ADDRESSABLE)]);
+    assert!(matches!(fail(&loader, &large), Error::Program(_)));
+}
+
+#[test]
+fn truncated_files_are_refused() {
+    let (loader, program) = (loader(), program());
+    for length in 0..loader.len() {
+        // Only cuts that lose something; the file's end is padding-free.
+        assert!(pack(&loader[..length], Some(&program), Protocol::Pvh).is_err(), "at {length}");
+    }
+    for length in 0..64 + 2 * PROGRAM_HEADER_64 {
+        assert!(pack(&loader, Some(&program[..length]), Protocol::Pvh).is_err(), "at {length}");
+    }
+}

@@ -203,19 +203,56 @@ pub fn find_as<'a, T: core::error::Error + 'static>(
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        if let Some(inner) =
-            error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-        {
-            if let Some(found) = find_as(inner) {
-                return Some(found);
-            }
-        }
-        if let Some(mimic::flow::Error::Failed(inner)) = error.downcast_ref() {
-            if let Some(found) = find_as(&**inner) {
-                return Some(found);
-            }
+        // these two hide what they hold from `source`
+        let held: Option<&(dyn core::error::Error + 'static)> =
+            match (error.downcast_ref(), error.downcast_ref::<std::io::Error>()) {
+                (Some(mimic::flow::Error::Failed(held)), _) => Some(&**held),
+                (_, Some(error)) => error.get_ref().map(|held| held as _),
+                _ => None,
+            };
+        if let Some(found) = held.and_then(find_as) {
+            return Some(found);
         }
         current = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn an_error_is_found_wherever_it_hides() {
+        let reset = || io::Error::from(stack::Error::Reset);
+        let flow = mimic::flow::Error::from(reset());
+        let through_io: io::Error = flow.clone().into();
+        let nested = io::Error::other(io::Error::other(flow.clone()));
+        for error in [&reset() as &(dyn core::error::Error + 'static), &flow, &through_io, &nested] {
+            assert_eq!(find_as::<stack::Error>(error), Some(&stack::Error::Reset), "{error:?}");
+            assert!(find_as::<Error>(error).is_none());
+        }
+    }
+
+    #[test]
+    fn causes_have_their_exit_codes() {
+        let attempt = |error| (SocketAddr::from(([10, 0, 2, 2], 80)), error);
+        for (cause, exit) in [
+            (Cause::Attempts(vec![attempt(stack::Error::Refused)]), Exit::Connect),
+            (Cause::Attempts(vec![attempt(stack::Error::TimedOut)]), Exit::TimedOut),
+            (
+                Cause::Attempts(vec![attempt(stack::Error::TimedOut), attempt(stack::Error::Refused)]),
+                Exit::Connect,
+            ),
+            (Cause::Net(stack::Error::NoDevice), Exit::Connect),
+            (Cause::Net(stack::Error::Reset), Exit::Protocol),
+            (Cause::Certificate("expired".into()), Exit::Refused),
+            (Cause::Status(404), Exit::Status),
+            (Cause::Name("none".into()), Exit::Name),
+        ] {
+            let error = Error { stage: Stage::Connect, target: "x".into(), cause };
+            assert_eq!(error.exit(), exit, "{error}");
+        }
+    }
 }

@@ -24,7 +24,8 @@ pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result
     let mut loader = loader.to_vec();
     let segments = segments(&loader).map_err(Error::Loader)?;
     let at = slot_offset(&loader)?;
-    let end = segments.iter().map(|s| s.address + s.memory).max().ok_or(Error::Loader(NO_SEGMENT))?;
+    let end =
+        segments.iter().map(|s| s.address + s.memory).max().ok_or(Error::Loader(NO_SEGMENT))?;
 
     let address = match program {
         Some(program) => Some(program_address(program, end).map_err(Error::Program)?),
@@ -42,14 +43,22 @@ pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result
 
     let entry = u64_at(&loader, E_ENTRY).ok_or(Error::Loader(TRUNCATED))?;
     let mut out = Output::new(protocol, entry);
-    for segment in &segments {
+    // Notes last, for multiboot's header is in the first loadable segment and has to be found early.
+    let (notes, loads): (Vec<_>, Vec<_>) = segments.iter().partition(|s| s.kind == PT_NOTE);
+    for segment in loads.into_iter().chain(notes) {
         let content = segment.content(&loader).ok_or(Error::Loader(TRUNCATED))?;
         out.segment(segment, content);
     }
     if let (Some(address), Some(program)) = (address, program) {
         let length = program.len() as u64;
-        let segment =
-            Segment { kind: PT_LOAD, flags: READABLE, offset: 0, address, file: length, memory: length };
+        let segment = Segment {
+            kind: PT_LOAD,
+            flags: READABLE,
+            offset: 0,
+            address,
+            file: length,
+            memory: length,
+        };
         out.segment(&segment, program);
     }
     out.finish()
@@ -86,7 +95,7 @@ fn segments(file: &[u8]) -> Result<Vec<Segment>, &'static str> {
     let mut segments = Vec::new();
     for i in 0..usize::from(count) {
         let at = table.checked_add(i * PROGRAM_HEADER_64).ok_or(TRUNCATED)?;
-        let word = |offset| u32_at(file, at.checked_add(offset)?).ok_or(()).ok();
+        let word = |offset| u32_at(file, at.checked_add(offset)?);
         let long = |offset| u64_at(file, at.checked_add(offset)?);
         let segment = (|| {
             Some(Segment {
@@ -127,6 +136,9 @@ fn slot_offset(loader: &[u8]) -> Result<usize, Error> {
 /// page behind the loader, so that all of its memory is the kernel's in the end.
 fn program_address(program: &[u8], loader_end: u64) -> Result<u64, &'static str> {
     let segments = segments(program)?;
+    if segments.iter().any(|segment| segment.content(program).is_none()) {
+        return Err(TRUNCATED);
+    }
     let loads = || segments.iter().filter(|segment| segment.kind == PT_LOAD);
     let start = loads().map(|s| s.address).min().ok_or(NO_SEGMENT)?;
     let end = loads().map(|s| s.address + s.memory).max().ok_or(NO_SEGMENT)?;
@@ -161,7 +173,7 @@ impl Output {
     }
 
     fn segment(&mut self, segment: &Segment, content: &[u8]) {
-        // A note lies inside a loadable segment, but it is small, so it is written anew.
+        // A note lies inside a loadable segment too, but it is small, so it is written twice.
         let padding = self.body.len().next_multiple_of(PAGE as usize) - self.body.len();
         self.body.resize(self.body.len() + padding, 0);
         // Offset and address agree within a page, as loaders that map files want it.

@@ -142,3 +142,66 @@ const SIZE_CELLS: u32 = 15;
 const COMPATIBLE: u32 = 27;
 const DEVICE_TYPE: u32 = 38;
 const REG: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use fdt::Fdt;
+
+    use super::*;
+
+    fn ram() -> Ram {
+        let mut ram = Ram::new();
+        ram.add(0, 0x9fc00);
+        ram.add(0x10_0000, 0xbff0_0000);
+        ram.add(0x1_0000_0000, 0x1_4000_0000);
+        ram
+    }
+
+    #[test]
+    fn the_kernel_s_parser_finds_ram() {
+        let mut buffer = [0; 1024];
+        let length = write(&mut buffer, &ram(), None).expect("the buffer is large");
+        let fdt = Fdt::new(&buffer[..length]).expect("a valid tree");
+        assert_eq!(fdt.total_size(), length);
+
+        // As the kernel asks: by the name before the address, one region a node.
+        let regions: Vec<_> = fdt
+            .find_all_nodes("/memory")
+            .map(|node| node.reg().expect("has a range").next().expect("has one"))
+            .map(|region| (region.starting_address as u64, region.size.expect("has a size") as u64))
+            .collect();
+        let expected: Vec<_> = ram().regions().map(|r| (r.start, r.end - r.start)).collect();
+        assert_eq!(regions, expected);
+        assert_eq!(fdt.root().compatible().first(), "hermit,loader");
+        assert_eq!(fdt.chosen().bootargs(), None);
+        assert!(fdt.find_node("/hermit,rsdp").is_none());
+    }
+
+    #[test]
+    fn the_kernel_s_parser_finds_acpi() {
+        let mut buffer = [0; 1024];
+        let length = write(&mut buffer, &ram(), Some(0xf_5a10)).expect("the buffer is large");
+        let fdt = Fdt::new(&buffer[..length]).expect("a valid tree");
+        let node = fdt.find_node("/hermit,rsdp").expect("the node");
+        let region = node.reg().expect("has a range").next().expect("has one");
+        assert_eq!(region.starting_address as u64, 0xf_5a10);
+    }
+
+    #[test]
+    fn a_short_buffer_is_an_error_at_every_length() {
+        let mut buffer = [0; 1024];
+        let length = write(&mut buffer, &ram(), Some(0xe_0000)).expect("the buffer is large");
+        for short in 0..length {
+            assert_eq!(write(&mut buffer[..short], &ram(), Some(0xe_0000)), Err(TooLong));
+        }
+    }
+
+    #[test]
+    fn a_full_memory_map_fits_the_loader_s_buffer() {
+        let mut ram = Ram::new();
+        for i in 0..100 {
+            ram.add(u64::MAX - 1000 + 2 * i, 1);
+        }
+        assert!(write(&mut [0; 4096], &ram, Some(0xf_ffff)).is_ok());
+    }
+}

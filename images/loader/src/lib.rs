@@ -7,7 +7,7 @@
 //! 1. [`memory`]: which RAM there is, and where the image goes
 //! 2. [`words`]: the boot words, as the program is to see them
 //! 3. [`fdt`]: the device tree that carries RAM and ACPI to the kernel
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
 pub mod fdt;

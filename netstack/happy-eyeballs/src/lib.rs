@@ -1,0 +1,1 @@
+//! RFC 8305 as a pure state machine.

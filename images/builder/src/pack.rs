@@ -44,7 +44,7 @@ pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result
     let entry = u64_at(&loader, E_ENTRY).ok_or(Error::Loader(TRUNCATED))?;
     let mut out = Output::new(protocol, entry);
     // Notes last, for multiboot's header is in the first loadable segment and has to be found early.
-    let (notes, loads): (Vec<_>, Vec<_>) = segments.iter().partition(|s| s.kind == PT_NOTE);
+    let (notes, loads): (Vec<&Segment>, Vec<_>) = segments.iter().partition(|s| s.kind == PT_NOTE);
     for segment in loads.into_iter().chain(notes) {
         let content = segment.content(&loader).ok_or(Error::Loader(TRUNCATED))?;
         out.segment(segment, content);

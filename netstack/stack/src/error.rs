@@ -51,9 +51,10 @@ pub enum Unreachable {
     NoRoute,
     /// The next hop (destination or gateway) does not answer ARP or neighbour discovery.
     NoNeighbor(IpAddr),
-    /// A router reports the network unreachable (ICMP type 3 code 0, 6, 11; ICMPv6 code 0).
+    /// A router reports the network unreachable (ICMP type 3 code 0 and codes not named
+    /// below; ICMPv6 code 0).
     Network,
-    /// A router reports the host unreachable (ICMP type 3 code 1, 7, 12; ICMPv6 code 3).
+    /// A router reports the host unreachable (ICMP type 3 code 1, 7, 12; ICMPv6 codes 2, 3).
     Host,
     /// The host does not speak the protocol (ICMP type 3 code 2).
     Protocol,

@@ -6,6 +6,7 @@
 
 mod error;
 mod net;
+pub mod smol;
 mod time;
 
 pub use error::{Error, Unreachable};

@@ -1,0 +1,450 @@
+//! A device between smoltcp and the real one, which sees every frame go by.
+//!
+//! smoltcp keeps to itself two things that an error message needs: which neighbours do not answer
+//! (ARP, RFC 826; neighbour discovery, RFC 4861 §7.2) and the ICMP errors that concern a TCP or UDP
+//! socket (RFC 792; RFC 4443 §3.1). Both can be read off the frames. It also caps the MTU and
+//! notices when the transmit queue is full.
+
+use core::cell::{Cell, RefCell};
+use core::net::{IpAddr, SocketAddr};
+
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol, Icmpv4DstUnreachable, Icmpv4Message,
+    Icmpv4Packet, Icmpv6DstUnreachable, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet,
+    Ipv6Packet, TcpPacket, UdpPacket,
+};
+
+use crate::{Instant, Unreachable};
+
+/// Wraps a device.
+pub(super) struct Watch<D> {
+    device: D,
+    /// Largest frame, as smoltcp counts it (with the Ethernet header).
+    max_transmission_unit: usize,
+    seen: RefCell<Seen>,
+    exhausted: Cell<bool>,
+}
+
+/// What the frames told.
+#[derive(Default)]
+pub(super) struct Seen {
+    now: Instant,
+    /// ICMP errors about packets of ours, oldest first; never more than [`MAX_EVENTS`].
+    pub(super) errors: Vec<IcmpError>,
+    pending: Vec<Pending>,
+}
+
+/// An ICMP error, read from the packet of ours that it quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IcmpError {
+    pub(super) protocol: Transport,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) why: Unreachable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// A neighbour that was asked for and has not answered.
+struct Pending {
+    addr: IpAddr,
+    requests: u32,
+    last: Instant,
+}
+
+impl<D: Device> Watch<D> {
+    /// `mtu` caps the IP packet size in octets.
+    pub(super) fn new(device: D, mtu: Option<usize>) -> Self {
+        let caps = device.capabilities();
+        let cap = mtu.map_or(usize::MAX, |mtu| mtu + caps.max_transmission_unit - caps.ip_mtu());
+        Self {
+            max_transmission_unit: caps.max_transmission_unit.min(cap),
+            device,
+            seen: RefCell::default(),
+            exhausted: Cell::new(false),
+        }
+    }
+
+    pub(super) fn set_now(&mut self, now: Instant) {
+        self.seen.get_mut().now = now;
+        self.exhausted.set(false);
+    }
+
+    pub(super) fn seen(&mut self) -> &mut Seen {
+        self.seen.get_mut()
+    }
+
+    /// Whether the transmit queue was full since the last [`Self::set_now`].
+    pub(super) fn exhausted(&self) -> bool {
+        self.exhausted.get()
+    }
+}
+
+impl Seen {
+    /// Whether `addr` was asked for [`REQUESTS`] times, lately and in vain.
+    pub(super) fn is_silent(&self, addr: IpAddr, now: Instant) -> bool {
+        self.pending.iter().any(|p| {
+            p.addr == addr
+                && p.requests >= REQUESTS
+                && (REQUEST_INTERVAL..STALE).contains(&now.duration_since(p.last))
+        })
+    }
+
+    /// When [`Self::is_silent`] may next become true for some neighbour.
+    pub(super) fn next_verdict(&self, now: Instant) -> Option<Instant> {
+        self.pending
+            .iter()
+            .filter(|p| p.requests >= REQUESTS)
+            .map(|p| p.last + REQUEST_INTERVAL)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    fn asked(&mut self, addr: IpAddr) {
+        let now = self.now;
+        self.pending.retain(|p| now.duration_since(p.last) < STALE);
+        if let Some(pending) = self.pending.iter_mut().find(|p| p.addr == addr) {
+            pending.requests += 1;
+            pending.last = now;
+        } else if self.pending.len() < MAX_EVENTS {
+            self.pending.push(Pending { addr, requests: 1, last: now });
+        }
+    }
+
+    fn answered(&mut self, addr: IpAddr) {
+        self.pending.retain(|p| p.addr != addr);
+    }
+
+    fn sent(&mut self, frame: &[u8]) {
+        let Ok(frame) = EthernetFrame::new_checked(frame) else { return };
+        match frame.ethertype() {
+            EthernetProtocol::Arp => {
+                if let Ok(arp) = ArpPacket::new_checked(frame.payload())
+                    && arp.operation() == ArpOperation::Request
+                    && let Ok(target) = <[u8; 4]>::try_from(arp.target_protocol_addr())
+                {
+                    self.asked(IpAddr::from(target));
+                }
+            }
+            EthernetProtocol::Ipv6 => {
+                if let Some(icmp) = icmpv6(frame.payload())
+                    && icmp.msg_type() == Icmpv6Message::NeighborSolicit
+                {
+                    self.asked(icmp.target_addr().into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn received(&mut self, frame: &[u8]) {
+        let Ok(frame) = EthernetFrame::new_checked(frame) else { return };
+        match frame.ethertype() {
+            EthernetProtocol::Arp => {
+                if let Ok(arp) = ArpPacket::new_checked(frame.payload())
+                    && let Ok(source) = <[u8; 4]>::try_from(arp.source_protocol_addr())
+                {
+                    self.answered(IpAddr::from(source));
+                }
+            }
+            // The common case must be cheap: one look at the protocol octet (RFC 791 §3.1).
+            EthernetProtocol::Ipv4 if frame.payload().get(9) == Some(&1) => {
+                self.icmpv4(frame.payload());
+            }
+            EthernetProtocol::Ipv6 => {
+                if let Some(icmp) = icmpv6(frame.payload()) {
+                    match icmp.msg_type() {
+                        Icmpv6Message::NeighborAdvert => {
+                            self.answered(icmp.target_addr().into());
+                        }
+                        Icmpv6Message::DstUnreachable => self.icmpv6_error(frame.payload(), &icmp),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn icmpv4(&mut self, packet: &[u8]) {
+        let Ok(outer) = Ipv4Packet::new_checked(packet) else { return };
+        let Ok(icmp) = Icmpv4Packet::new_checked(outer.payload()) else { return };
+        if !outer.verify_checksum()
+            || icmp.msg_type() != Icmpv4Message::DstUnreachable
+            || !icmp.verify_checksum()
+        {
+            return;
+        }
+        let why = match Icmpv4DstUnreachable::from(icmp.msg_code()) {
+            Icmpv4DstUnreachable::HostUnreachable
+            | Icmpv4DstUnreachable::DstHostUnknown
+            | Icmpv4DstUnreachable::HostUnreachToS => Unreachable::Host,
+            Icmpv4DstUnreachable::ProtoUnreachable => Unreachable::Protocol,
+            Icmpv4DstUnreachable::PortUnreachable => Unreachable::Port,
+            Icmpv4DstUnreachable::NetProhibited
+            | Icmpv4DstUnreachable::HostProhibited
+            | Icmpv4DstUnreachable::CommProhibited => Unreachable::Prohibited,
+            // Not about reachability: smaller packets would pass (RFC 1191).
+            Icmpv4DstUnreachable::FragRequired => return,
+            _ => Unreachable::Network,
+        };
+        // The quote holds the header and at least eight octets: the ports (RFC 792).
+        let quote = icmp.data();
+        let header_len = usize::from(quote.first().copied().unwrap_or(0) & 0x0f) * 4;
+        if header_len < 20 || quote.len() < header_len + 8 || quote[0] >> 4 != 4 {
+            return;
+        }
+        let inner = Ipv4Packet::new_unchecked(quote);
+        self.error(
+            inner.next_header(),
+            inner.src_addr().into(),
+            inner.dst_addr().into(),
+            &quote[header_len..],
+            why,
+        );
+    }
+
+    fn icmpv6_error(&mut self, packet: &[u8], icmp: &Icmpv6Packet<&[u8]>) {
+        let Ok(outer) = Ipv6Packet::new_checked(packet) else { return };
+        if !icmp.verify_checksum(&outer.src_addr(), &outer.dst_addr()) {
+            return;
+        }
+        let why = match Icmpv6DstUnreachable::from(icmp.msg_code()) {
+            Icmpv6DstUnreachable::NoRoute => Unreachable::Network,
+            Icmpv6DstUnreachable::PortUnreachable => Unreachable::Port,
+            Icmpv6DstUnreachable::AddrUnreachable | Icmpv6DstUnreachable::BeyondScope => {
+                Unreachable::Host
+            }
+            _ => Unreachable::Prohibited,
+        };
+        let quote = icmp.payload();
+        if quote.len() < 48 || quote[0] >> 4 != 6 {
+            return;
+        }
+        let inner = Ipv6Packet::new_unchecked(quote);
+        let (src, dst) = (inner.src_addr().into(), inner.dst_addr().into());
+        self.error(inner.next_header(), src, dst, &quote[40..], why);
+    }
+
+    /// `ports` holds at least eight octets.
+    fn error(
+        &mut self,
+        protocol: IpProtocol,
+        src: IpAddr,
+        dst: IpAddr,
+        ports: &[u8],
+        why: Unreachable,
+    ) {
+        let (protocol, src_port, dst_port) = match protocol {
+            IpProtocol::Tcp => {
+                let tcp = TcpPacket::new_unchecked(ports);
+                (Transport::Tcp, tcp.src_port(), tcp.dst_port())
+            }
+            IpProtocol::Udp => {
+                let udp = UdpPacket::new_unchecked(ports);
+                (Transport::Udp, udp.src_port(), udp.dst_port())
+            }
+            _ => return,
+        };
+        if self.errors.len() < MAX_EVENTS {
+            self.errors.push(IcmpError {
+                protocol,
+                local: SocketAddr::new(src, src_port),
+                remote: SocketAddr::new(dst, dst_port),
+                why,
+            });
+        }
+    }
+}
+
+/// The ICMPv6 message of a packet without extension headers, which is how neighbour discovery and
+/// errors arrive.
+fn icmpv6(packet: &[u8]) -> Option<Icmpv6Packet<&[u8]>> {
+    if packet.get(6) != Some(&58) {
+        return None;
+    }
+    let len = usize::from(u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]));
+    Icmpv6Packet::new_checked(packet.get(40..40 + len)?).ok()
+}
+
+impl<D: Device> Device for Watch<D> {
+    type RxToken<'a>
+        = Rx<'a, D::RxToken<'a>>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Tx<'a, D::TxToken<'a>>
+    where
+        Self: 'a;
+
+    fn receive(
+        &mut self,
+        timestamp: smoltcp::time::Instant,
+    ) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let (rx, tx) = self.device.receive(timestamp)?;
+        Some((Rx { token: rx, seen: &self.seen }, Tx { token: tx, seen: &self.seen }))
+    }
+
+    fn transmit(&mut self, timestamp: smoltcp::time::Instant) -> Option<Self::TxToken<'_>> {
+        let token = self.device.transmit(timestamp);
+        self.exhausted.set(token.is_none());
+        Some(Tx { token: token?, seen: &self.seen })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut caps = self.device.capabilities();
+        debug_assert_eq!(caps.medium, Medium::Ethernet);
+        caps.max_transmission_unit = self.max_transmission_unit;
+        caps
+    }
+}
+
+pub(super) struct Rx<'a, T> {
+    token: T,
+    seen: &'a RefCell<Seen>,
+}
+
+impl<T: RxToken> RxToken for Rx<'_, T> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        self.token.consume(|frame| {
+            self.seen.borrow_mut().received(frame);
+            f(frame)
+        })
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.token.meta()
+    }
+}
+
+pub(super) struct Tx<'a, T> {
+    token: T,
+    seen: &'a RefCell<Seen>,
+}
+
+impl<T: TxToken> TxToken for Tx<'_, T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        self.token.consume(len, |frame| {
+            let result = f(frame);
+            self.seen.borrow_mut().sent(frame);
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
+
+/// Requests without an answer after which a neighbour counts as absent: three, a second apart
+/// (MAX_MULTICAST_SOLICIT and RETRANS_TIMER of RFC 4861 §10; ARP says nothing).
+const REQUESTS: u32 = 3;
+const REQUEST_INTERVAL: core::time::Duration = core::time::Duration::from_secs(1);
+/// A request older than that says nothing about now.
+const STALE: core::time::Duration = core::time::Duration::from_secs(5);
+/// Bounds what a peer can make us remember.
+const MAX_EVENTS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
+
+    fn arp(operation: u8, source: [u8; 4], target: [u8; 4]) -> Vec<u8> {
+        let mut frame = vec![0; 14 + 28];
+        frame[12..14].copy_from_slice(&[8, 6]);
+        frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, operation]);
+        frame[28..32].copy_from_slice(&source);
+        frame[38..42].copy_from_slice(&target);
+        frame
+    }
+
+    #[test]
+    fn a_neighbour_is_silent_after_three_requests_and_a_second() {
+        let mut seen = Seen::default();
+        for second in 0..3 {
+            seen.now = Instant::from_millis(second * 1000);
+            assert!(!seen.is_silent(HOST, seen.now));
+            seen.sent(&arp(1, [192, 0, 2, 1], [192, 0, 2, 9]));
+        }
+        assert!(!seen.is_silent(HOST, Instant::from_millis(2999)));
+        assert_eq!(seen.next_verdict(Instant::from_millis(2500)), Some(Instant::from_millis(3000)));
+        assert!(seen.is_silent(HOST, Instant::from_millis(3000)));
+        assert!(!seen.is_silent(HOST, Instant::from_millis(7000)), "long ago");
+
+        seen.received(&arp(2, [192, 0, 2, 9], [192, 0, 2, 1]));
+        assert!(!seen.is_silent(HOST, Instant::from_millis(3000)));
+    }
+
+    #[test]
+    fn an_icmp_error_names_the_socket() {
+        // RFC 792 host unreachable (3, 1), quoting a TCP segment 192.0.2.1:50000 → 192.0.2.9:80.
+        let mut inner = vec![0u8; 28];
+        inner[0] = 0x45;
+        inner[9] = 6;
+        inner[12..20].copy_from_slice(&[192, 0, 2, 1, 192, 0, 2, 9]);
+        inner[20..24].copy_from_slice(&[0xc3, 0x50, 0, 80]);
+        let mut frame = vec![0u8; 14 + 20 + 8];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[14] = 0x45;
+        frame[14 + 9] = 1;
+        frame[17] = 56;
+        frame[34..36].copy_from_slice(&[3, 1]);
+        frame.extend_from_slice(&inner);
+        Ipv4Packet::new_unchecked(&mut frame[14..]).fill_checksum();
+        let mut broken = frame.clone();
+        Icmpv4Packet::new_unchecked(&mut frame[34..]).fill_checksum();
+
+        let mut seen = Seen::default();
+        seen.received(&frame);
+        let expected = IcmpError {
+            protocol: Transport::Tcp,
+            local: "192.0.2.1:50000".parse().expect("an address"),
+            remote: "192.0.2.9:80".parse().expect("an address"),
+            why: Unreachable::Host,
+        };
+        assert_eq!(seen.errors, [expected]);
+
+        broken[36..38].copy_from_slice(&[0x12, 0x34]);
+        seen.received(&broken);
+        assert_eq!(seen.errors.len(), 1, "a wrong checksum is ignored");
+        for len in 0..frame.len() {
+            seen.received(&frame[..len]);
+        }
+        assert_eq!(seen.errors.len(), 1, "a cut frame is ignored");
+    }
+
+    #[test]
+    fn arbitrary_frames_do_not_panic() {
+        let mut seen = Seen::default();
+        let mut state = 1u64;
+        for round in 0..20_000u64 {
+            let mut frame = vec![0u8; (round % 120) as usize];
+            for octet in &mut frame {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                *octet = (state >> 56) as u8;
+            }
+            if frame.len() > 60 {
+                let kinds: [&[u8]; 3] = [&[8, 0, 0x45], &[8, 6, 0], &[0x86, 0xdd, 0x60]];
+                let kind = kinds[(round % 3) as usize];
+                frame[12..15].copy_from_slice(kind);
+                match round % 3 {
+                    0 => frame[14 + 9] = 1,
+                    2 => frame[14 + 6] = 58,
+                    _ => {}
+                }
+            }
+            seen.received(&frame);
+            seen.sent(&frame);
+        }
+        assert!(seen.errors.len() <= MAX_EVENTS && seen.pending.len() <= MAX_EVENTS);
+    }
+}

@@ -48,7 +48,8 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1));
         let certificate = params.self_signed(&key).context("cannot make a certificate")?;
         Ok(Self { certificate: certificate.der().clone(), issuer: Issuer::new(params, key) })
     }
@@ -72,9 +73,8 @@ impl Leaf {
     /// A server's certificate for `names` that vouches for itself.
     pub fn self_signed(names: &[&str]) -> Result<Self> {
         let key = KeyPair::generate().context("cannot make a key")?;
-        let certificate = params(names, Dates::Valid)?
-            .self_signed(&key)
-            .context("cannot make a certificate")?;
+        let certificate =
+            params(names, Dates::Valid)?.self_signed(&key).context("cannot make a certificate")?;
         Ok(Self { certificate: certificate.der().clone(), key })
     }
 

@@ -38,13 +38,11 @@ pub fn image(
         .with_context(|| format!("cannot make {}", directory.display()))?;
     // renamed into place: whoever boots it meanwhile has the old one or the new one
     let partial = image.with_extension("partial");
-    let read = |file: &Path| {
-        fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-    };
+    let read =
+        |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
     let packed = pack::pack(&read(&loader)?, Some(&read(&program)?), pack::Protocol::Pvh)
         .map_err(|error| anyhow!("cannot pack the image {name}: {error}"))?;
-    fs::write(&partial, packed)
-        .with_context(|| format!("cannot write {}", partial.display()))?;
+    fs::write(&partial, packed).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, &image).with_context(|| format!("cannot write {}", image.display()))?;
     fs::write(&note, toolchain.rustc().as_os_str().as_encoded_bytes())
         .and_then(|()| inputs.record(&stamp, &image))
@@ -59,7 +57,7 @@ pub fn unix_program(
     manifest: &Manifest,
     verbose: bool,
 ) -> Result<PathBuf> {
-    let program = workspace.target().join("release").join(manifest.program());
+    let program = unix_path(workspace, manifest);
     let stamp = workspace.stamp(&format!("{name}-unix"));
     let inputs = inputs(workspace, name, Vec::new())?;
     if inputs.is_fresh(&stamp, &program) {
@@ -79,6 +77,11 @@ pub fn unix_program(
             .with_context(|| format!("cannot write {}", stamp.display()))?;
     }
     Ok(program)
+}
+
+/// Where [`unix_program`] is.
+pub fn unix_path(workspace: &Workspace, manifest: &Manifest) -> PathBuf {
+    workspace.target().join("release").join(manifest.program())
 }
 
 /// The sources, the manifest, this builder (for the image, it packs) and what else is given.
@@ -161,7 +164,8 @@ pub fn show(command: &Command) {
 }
 
 fn shell_word(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "-_=+./:,@%".contains(character);
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_=+./:,@%".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         word.into()
     } else {

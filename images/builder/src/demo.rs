@@ -69,7 +69,11 @@ async fn answer(acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
         let response = page(&request, peer, &tls);
         async { Ok::<_, Infallible>(response) }
     });
-    drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+    drop(
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service)
+            .await,
+    );
 }
 
 fn page(request: &Request<Incoming>, peer: SocketAddr, tls: &str) -> Response<Full<Bytes>> {

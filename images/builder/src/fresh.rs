@@ -22,9 +22,14 @@ impl Inputs {
         let mut files = others.to_vec();
         let root = workspace.root();
         files.push(root.join(".cargo/config.toml"));
-        walk(root, &mut |path| {
-            path != workspace.target() && !NOT_BUILT.iter().any(|skipped| root.join(skipped) == path)
-        }, &mut files)?;
+        walk(
+            root,
+            &mut |path| {
+                path != workspace.target()
+                    && !NOT_BUILT.iter().any(|skipped| root.join(skipped) == path)
+            },
+            &mut files,
+        )?;
         files.sort();
         files.dedup();
         let listing = files.iter().map(|file| entry(file)).collect();

@@ -19,8 +19,7 @@ impl Gate {
     /// A closed gate that listens for QEMU's control channel.
     pub fn new() -> io::Result<Self> {
         let name = format!("mimic-control-{}", process::id());
-        let listener =
-            UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
+        let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
         Ok(Self { listener, name })
     }
 

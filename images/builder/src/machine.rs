@@ -100,7 +100,10 @@ impl Arguments {
         match net {
             Net::User => self.pair("-netdev", format!("user,id=n{index}")),
             Net::Tap(name) => {
-                self.pair("-netdev", format!("tap,id=n{index},ifname={name},script=no,downscript=no"));
+                self.pair(
+                    "-netdev",
+                    format!("tap,id=n{index},ifname={name},script=no,downscript=no"),
+                );
             }
         }
         // no option ROM: the firmware would try to boot from the network

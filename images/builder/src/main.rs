@@ -6,11 +6,13 @@
 //! | [`toolchain`], [`compile`], [`fresh`], [`pack`] | from sources to one bootable file, only when something changed |
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
+//! | [`check`] | the tests: groups, the table of scenarios, the peers |
 //! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
 #![forbid(unsafe_code)]
 
 mod accel;
 mod certificate;
+mod check;
 mod compile;
 mod demo;
 mod failure;
@@ -36,6 +38,9 @@ use anyhow::Result;
 
 use failure::{Failure, code};
 use workspace::Workspace;
+
+/// `run` for the tests: with what is built already, whatever has changed since.
+const RUN_BUILT: &str = "run-built";
 
 const HELP: &str = "\
 Builds, boots, tests and measures the images described by images/*.toml.
@@ -66,7 +71,9 @@ fn command() -> Result<ExitCode> {
     match command.to_str() {
         Some(guard::COMMAND) => Err(guard::become_program(arguments).into()),
         Some("build") => run::build(&workspace, arguments),
-        Some("run") => run::run(&workspace, arguments),
+        Some("run") => run::run(&workspace, arguments, run::Build::IfChanged),
+        Some(RUN_BUILT) => run::run(&workspace, arguments, run::Build::Never),
+        Some("test") => check::test(&workspace, arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
@@ -74,7 +81,8 @@ fn command() -> Result<ExitCode> {
         _ => {
             eprint!("{HELP}");
             let given = command.to_string_lossy();
-            Err(Failure::usage(format!("`{given}` is not a command: build, run, test or bench")).into())
+            Err(Failure::usage(format!("`{given}` is not a command: build, run, test or bench"))
+                .into())
         }
     }
 }

@@ -139,7 +139,9 @@ impl Net {
             ("none", _) => Ok(None),
             ("user", _) => Ok(Some(Self::User)),
             // QEMU splits its options at commas, and Linux allows 15 octets
-            (_, Some(name)) if !name.is_empty() && name.len() < 16 && !name.contains([',', '/']) => {
+            (_, Some(name))
+                if !name.is_empty() && name.len() < 16 && !name.contains([',', '/']) =>
+            {
                 Ok(Some(Self::Tap(name.into())))
             }
             _ => Err(format!("`{text}` is not a network: user, tap=IFNAME or none")),

@@ -40,8 +40,18 @@ Exit code: the program's, and 124 when --kill-after ended it:
 ";
 
 const KNOWN: [&str; 12] = [
-    "target", "accel", "net", "memory", "image", "rng", "pcap", "kill-after", "qemu-arg",
-    "build-only", "verbose", "help",
+    "target",
+    "accel",
+    "net",
+    "memory",
+    "image",
+    "rng",
+    "pcap",
+    "kill-after",
+    "qemu-arg",
+    "build-only",
+    "verbose",
+    "help",
 ];
 
 /// The command line of `run`, parsed; nothing is looked up yet.
@@ -233,9 +243,21 @@ mod tests {
     #[test]
     fn every_option_is_read() {
         let options = parse(&[
-            "--target=unix", "--accel=tcg", "--net=user", "--net", "tap=t0", "--image", "other",
-            "--rng=none", "--pcap=f", "--kill-after=30s", "--qemu-arg=-cpu", "--qemu-arg=qemu64",
-            "--build-only", "--verbose", "u",
+            "--target=unix",
+            "--accel=tcg",
+            "--net=user",
+            "--net",
+            "tap=t0",
+            "--image",
+            "other",
+            "--rng=none",
+            "--pcap=f",
+            "--kill-after=30s",
+            "--qemu-arg=-cpu",
+            "--qemu-arg=qemu64",
+            "--build-only",
+            "--verbose",
+            "u",
         ])
         .unwrap();
         let expected = Options {

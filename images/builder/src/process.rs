@@ -101,7 +101,9 @@ fn follow(
         }
         let event = match deadline.filter(|_| reason.is_none()) {
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => events.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+            Some(deadline) => {
+                events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            }
         };
         let end = match event {
             Ok(Event::Exited(result)) => {

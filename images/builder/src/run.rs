@@ -14,13 +14,23 @@ use crate::machine::{Machine, QEMU};
 use crate::manifest::{Manifest, Target};
 use crate::options::{self, Options};
 use crate::process::{Ended, Job, Streams};
-use crate::{accel, status};
 use crate::workspace::Workspace;
+use crate::{accel, status};
+
+/// Whether sources are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// What is out of date is built.
+    IfChanged,
+    /// What is there is taken as it is.
+    Never,
+}
 
 /// `cargo image run`.
 pub fn run(
     workspace: &Workspace,
     arguments: impl IntoIterator<Item = OsString>,
+    build: Build,
 ) -> Result<ExitCode> {
     let mut options = Options::parse(workspace, arguments)?;
     if options.help {
@@ -32,7 +42,7 @@ pub fn run(
         Failure::usage(format!("{error:#}"))
     })?;
     let target = options.target.unwrap_or(manifest.target);
-    let booted = prepare(workspace, &options, &manifest, target)?;
+    let booted = prepare(workspace, &options, &manifest, target, build)?;
     if options.build_only {
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,7 +60,8 @@ pub fn build(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<ExitCode> {
     let arguments = arguments.into_iter().collect::<Vec<_>>();
-    run(workspace, std::iter::once("--build-only".into()).chain(arguments))
+    let only = std::iter::once("--build-only".into());
+    run(workspace, only.chain(arguments), Build::IfChanged)
 }
 
 /// What is booted, built already.
@@ -64,12 +75,17 @@ fn prepare(
     options: &Options,
     manifest: &Manifest,
     target: Target,
+    build: Build,
 ) -> Result<Booted> {
+    let name = &options.image;
     match target {
         Target::Qemu => {
             let machine = &manifest.machine;
             let kvm = accel::uses_kvm(options.accel)?;
-            let image = compile::image(workspace, &options.image, manifest, options.verbose)?;
+            let image = match build {
+                Build::IfChanged => compile::image(workspace, name, manifest, options.verbose)?,
+                Build::Never => workspace.image(name),
+            };
             Ok(Booted::Machine(Machine {
                 image,
                 memory: options.memory.unwrap_or(machine.memory),
@@ -86,15 +102,17 @@ fn prepare(
             for option in of_the_machine(options) {
                 eprintln!("note: --{option} has no meaning with --target unix");
             }
-            let name = &options.image;
-            compile::unix_program(workspace, name, manifest, options.verbose).map(Booted::Process)
+            Ok(Booted::Process(match build {
+                Build::IfChanged => {
+                    compile::unix_program(workspace, name, manifest, options.verbose)?
+                }
+                Build::Never => compile::unix_path(workspace, manifest),
+            }))
         }
-        Target::Microvm | Target::Uhyve => {
-            Err(Failure::usage(format!(
-                "--target {target} is not in this version yet; there are qemu and unix"
-            ))
-            .into())
-        }
+        Target::Microvm | Target::Uhyve => Err(Failure::usage(format!(
+            "--target {target} is not in this version yet; there are qemu and unix"
+        ))
+        .into()),
     }
 }
 

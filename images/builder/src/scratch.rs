@@ -19,7 +19,8 @@ impl Scratch {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         loop {
             let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("image-{name}-{}-{number}", process::id()));
+            let path =
+                std::env::temp_dir().join(format!("image-{name}-{}-{number}", process::id()));
             match DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => return Ok(Self { path }),
                 // left by a process of that number that was killed

@@ -14,9 +14,7 @@ pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, String> {
     let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let said = last.strip_prefix(QEMU).map(str::trim);
     match (status.code(), status.signal()) {
-        (Some(1), _) if said.is_some() => {
-            Err(format!("QEMU failed: {}", said.unwrap_or_default()))
-        }
+        (Some(1), _) if said.is_some() => Err(format!("QEMU failed: {}", said.unwrap_or_default())),
         (Some(code @ 0..256), _) if code & 1 == 1 => Ok((code >> 1) as u8),
         (Some(0), _) => {
             Err("the machine reset or switched itself off before the program ended".into())

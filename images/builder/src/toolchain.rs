@@ -123,9 +123,8 @@ fn inspect(bin: &Path, minimum: Version) -> Result<Version, String> {
         .map_err(|error| format!("rustc does not run: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-    let version = field("release: ")
-        .and_then(Version::parse)
-        .ok_or("rustc does not tell its version")?;
+    let version =
+        field("release: ").and_then(Version::parse).ok_or("rustc does not tell its version")?;
     if version < minimum {
         return Err(format!("is {}.{}.{}", version.0, version.1, version.2));
     }
@@ -139,8 +138,8 @@ fn inspect(bin: &Path, minimum: Version) -> Result<Version, String> {
     }
     let tools = sysroot.join("lib/rustlib").join(host).join("bin");
     let linker = bin.join("rust-lld");
-    let beside_linker = fs::canonicalize(&linker)
-        .is_ok_and(|lld| lld.with_file_name("llvm-objcopy").is_file());
+    let beside_linker =
+        fs::canonicalize(&linker).is_ok_and(|lld| lld.with_file_name("llvm-objcopy").is_file());
     if !beside_linker && !tools.join("llvm-objcopy").is_file() {
         return Err("lacks llvm-tools".into());
     }

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn plain_words_stay_readable() {
-        let words = ["--", "https://u@h.test:8/a?b=c&d#e", "--dns-servers=udp:10.0.2.3,tcp:10.0.2.3"];
+        let words =
+            ["--", "https://u@h.test:8/a?b=c&d#e", "--dns-servers=udp:10.0.2.3,tcp:10.0.2.3"];
         let line = join(words);
         assert_eq!(
             line,

@@ -1,0 +1,202 @@
+//! Tests of the host's side itself: limits, signals, streams that close, what is left behind.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::peers::Peers;
+use super::runner::{Feed, Output, run_command};
+use crate::manifest::Target;
+use crate::scratch::Scratch;
+use crate::workspace::Workspace;
+
+/// A test of the tool on one target.
+pub type Test = fn(&Workspace, &mut Peers, Target) -> Result<()>;
+
+/// All of them.
+pub const TESTS: [(&str, Test); 9] = [
+    ("run: --kill-after ends a silent run with 124", limit),
+    ("run: SIGTERM ends it and leaves no process", term),
+    ("run: SIGKILL leaves no process", kill),
+    ("run: a closed standard output ends it quietly", closed_output),
+    ("run: the input stays with who did not ask for it", input_is_kept),
+    ("run: the demo prints its page", demo),
+    ("run: nothing changed, nothing is built", fresh),
+    ("run: wrong run options exit with 64", wrong_options),
+    ("run: --pcap captures the frames", capture),
+];
+
+fn limit(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let mut command = run(target);
+    command
+        .args(["--kill-after=2s", "--"])
+        .arg(format!("tcp://{}", peers.value("silent", target)?));
+    let output = Output::of(with_silent_input(command), Feed::Silence)?;
+    ensure!(output.exit == Some(124), "exit {:?}: {}", output.exit, output.stderr);
+    ensure!(output.stderr.contains("--kill-after"), "it said: {}", output.stderr);
+    Ok(())
+}
+
+fn term(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let (mut child, inner) = start_silent(peers, target)?;
+    // the guard has become `run`, so the child is the program that was asked to end
+    kill_process(Pid::from_child(&child), Signal::TERM)?;
+    let status = child.wait()?;
+    ensure!(status.code() == Some(143), "ended with {status}");
+    ensure!(!is_alive(inner), "process {inner} is left");
+    Ok(())
+}
+
+fn kill(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let (mut child, inner) = start_silent(peers, target)?;
+    child.kill()?;
+    child.wait()?;
+    let limit = Instant::now() + Duration::from_secs(20);
+    while is_alive(inner) {
+        ensure!(Instant::now() < limit, "process {inner} is left");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn closed_output(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    peers.files().make("256M")?;
+    let mut command = run(target);
+    command.args(["--kill-after=60s", "--"]);
+    command.arg(format!("http://{}/256M", peers.value("nginx", target)?));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut start = [0; 1];
+    child.stdout.take().context("no pipe")?.read_exact(&mut start)?;
+    let output = child.wait_with_output()?;
+    let code = output.status.code();
+    ensure!(code != Some(124) && code != Some(0), "ended with {code:?}");
+    if target != Target::Unix {
+        ensure!(code == Some(141), "ended with {code:?}");
+        ensure!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn input_is_kept(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let (path, _) = peers.files().make("65K")?;
+    peers.files().make("6")?;
+    let mut list = File::open(path)?;
+    let mut command = run(target);
+    command.arg("--").arg(format!("http://{}/6", peers.value("nginx", target)?));
+    command.stdin(list.try_clone()?);
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    let position = list.stream_position()?;
+    ensure!(position == 0, "{position} octets of standard input are gone");
+    Ok(())
+}
+
+fn demo(_: &Workspace, _: &mut Peers, target: Target) -> Result<()> {
+    let mut command = run(target);
+    command.arg("--kill-after=60s").stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    let page = String::from_utf8_lossy(&output.stdout);
+    ensure!(page.starts_with("Hello") && page.contains("TLS"), "the page is {page:?}");
+    ensure!(output.stderr.lines().count() > 1, "no report: {}", output.stderr);
+    Ok(())
+}
+
+fn fresh(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    peers.files().make("6")?;
+    let mut command = crate::guard::command("/proc/self/exe");
+    command.args(["run", "--target", &target.to_string(), "--kill-after=60s", "--"]);
+    command.arg(format!("http://{}/6", peers.value("nginx", target)?));
+    // whoever starts cargo now fails
+    command.env("CARGO", "/bin/false").env("RUSTUP_HOME", "/nowhere").env("PATH", "/usr/bin:/bin");
+    command.stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);
+    Ok(())
+}
+
+fn wrong_options(_: &Workspace, _: &mut Peers, target: Target) -> Result<()> {
+    for options in [
+        &["--target=microvm"][..],
+        &["--memroy=32M"],
+        &["--image=nosuch"],
+        &["--accel=warp"],
+        &["--net=bridge"],
+        &["--rng=dice"],
+        &["--kill-after=5"],
+    ] {
+        let mut command = run(target);
+        command.args(options).args(["--", "http://127.0.0.1/"]).stdin(Stdio::null());
+        let output = Output::of(command, Feed::Nothing)?;
+        ensure!(output.exit == Some(64), "{options:?}: exit {:?}", output.exit);
+        ensure!(output.stderr.lines().count() == 1, "{options:?}: {}", output.stderr);
+    }
+    Ok(())
+}
+
+fn capture(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    if target == Target::Unix {
+        return Ok(());
+    }
+    peers.files().make("6")?;
+    let scratch = Scratch::new("pcap")?;
+    let file = scratch.path().join("a,b.pcap");
+    let mut command = run(target);
+    command.arg("--pcap").arg(&file).arg("--");
+    command.arg(format!("http://{}/6", peers.value("nginx", target)?)).stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    let frames = fs::read(&file)?;
+    ensure!(frames.starts_with(&0xa1b2_c3d4_u32.to_le_bytes()), "no capture file");
+    ensure!(frames.windows(9).any(|part| part == b"GET /6 HT"), "the request is not in it");
+    Ok(())
+}
+
+fn run(target: Target) -> Command {
+    let mut command = run_command();
+    command.arg(format!("--target={target}"));
+    command
+}
+
+fn with_silent_input(mut command: Command) -> Command {
+    command.stdin(Stdio::piped());
+    command
+}
+
+/// Starts a run that waits for a silent server, and returns it with its machine's or program's process.
+fn start_silent(peers: &mut Peers, target: Target) -> Result<(Child, i32)> {
+    let mut command = run(target);
+    command.arg("--").arg(format!("tcp://{}", peers.value("silent", target)?));
+    let child = with_silent_input(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(inner) = inner_of(child.id()) {
+            return Ok((child, inner));
+        }
+        if Instant::now() > limit {
+            bail!("it starts no machine and no program");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The child of the process `pid` that is no longer the guard.
+fn inner_of(pid: u32) -> Option<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let inner = children.split_whitespace().next()?.parse().ok()?;
+    let name = fs::read_to_string(format!("/proc/{inner}/comm")).ok()?;
+    (!matches!(name.trim(), "exe" | "builder")).then_some(inner)
+}
+
+fn is_alive(pid: i32) -> bool {
+    // a zombie waits only for its parent to look
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))
+}

@@ -1,0 +1,239 @@
+//! `cargo image test`: every test, group by group, and one count at the end.
+//!
+//! | group | what it runs |
+//! |---|---|
+//! | lint | rustfmt, clippy and rustdoc without warnings, for the host's crates |
+//! | unit | `cargo test` of the host's crates |
+//! | host | the scenarios against the unix program |
+//! | boot | the scenarios against the images in QEMU under TCG, and again under KVM where that works |
+
+mod cargo;
+mod files;
+mod host_tool;
+mod peers;
+mod runner;
+mod scenario;
+mod threads;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::accel;
+use crate::compile;
+use crate::failure::Failure;
+use crate::manifest::{Manifest, Target};
+use crate::options::Accel;
+use crate::workspace::Workspace;
+use peers::Peers;
+use scenario::Scenario;
+
+const HELP: &str = "\
+Runs the tests: cargo image test [GROUP...] [--only TEXT]   (default: all groups)
+
+  lint          rustfmt, clippy and rustdoc without warnings
+  unit          cargo test of the host's crates
+  host          the scenarios against the unix program
+  boot          the scenarios against the images in QEMU
+  --only TEXT   of host and boot only the tests whose name holds TEXT
+";
+
+const GROUPS: [&str; 4] = ["lint", "unit", "host", "boot"];
+
+/// `cargo image test`.
+pub fn test(
+    workspace: &Workspace,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<ExitCode> {
+    let Some(selection) = Selection::parse(arguments)? else {
+        print!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut tally = Tally::default();
+    for group in &selection.groups {
+        match group.as_str() {
+            "lint" => cargo::lint(workspace, &mut tally),
+            "unit" => cargo::unit(workspace, &mut tally),
+            "host" => scenarios(workspace, Target::Unix, &selection, &mut tally)?,
+            _ => scenarios(workspace, Target::Qemu, &selection, &mut tally)?,
+        }
+    }
+    tally.report()
+}
+
+/// What is to be run.
+#[derive(Debug, PartialEq, Eq)]
+struct Selection {
+    groups: Vec<String>,
+    only: Option<String>,
+}
+
+impl Selection {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, Failure> {
+        use lexopt::{Arg, ValueExt};
+        let mut selection = Self { groups: Vec::new(), only: None };
+        let mut parser = lexopt::Parser::from_args(arguments);
+        while let Some(argument) = parser.next().map_err(Failure::usage)? {
+            match argument {
+                Arg::Long("help") | Arg::Short('h') => return Ok(None),
+                Arg::Long("only") => {
+                    let text = parser.value().and_then(ValueExt::string);
+                    selection.only = Some(text.map_err(Failure::usage)?);
+                }
+                Arg::Value(group) => match group.to_str() {
+                    Some(group) if GROUPS.contains(&group) => selection.groups.push(group.into()),
+                    _ => {
+                        let group = group.to_string_lossy();
+                        let known = GROUPS.join(", ");
+                        return Err(Failure::usage(format!("`{group}` is not a group: {known}")));
+                    }
+                },
+                other => return Err(Failure::usage(other.unexpected())),
+            }
+        }
+        if selection.groups.is_empty() {
+            selection.groups = GROUPS.map(String::from).to_vec();
+        }
+        Ok(Some(selection))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only))
+    }
+}
+
+/// The scenarios of one target, and the tests of the tool itself on it.
+fn scenarios(
+    workspace: &Workspace,
+    target: Target,
+    selection: &Selection,
+    tally: &mut Tally,
+) -> Result<()> {
+    let group = if target == Target::Unix { "host" } else { "boot" };
+    let rows = scenario::read_all(&workspace.root().join("images/builder/scenarios"))?;
+    let rows = rows
+        .into_iter()
+        .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
+        .collect::<Vec<_>>();
+    if let Err(error) = build(workspace, target, &rows) {
+        tally.failed(group, "build", &format!("{error:#}"));
+        return Ok(());
+    }
+    let mut accelerators = vec!["tcg"];
+    if target == Target::Qemu && accel::uses_kvm(Accel::Auto)? {
+        accelerators.push("kvm");
+    }
+    let mut peers = Peers::new()?;
+    for accelerator in accelerators {
+        let group = if accelerator == "kvm" { "boot under KVM" } else { group };
+        for row in &rows {
+            if row.root && !rustix::process::geteuid().is_root() {
+                tally.skipped(group, &row.name, "it needs root");
+                continue;
+            }
+            let start = Instant::now();
+            match runner::run(&mut peers, row, target, accelerator) {
+                Ok(Ok(())) => tally.passed(group, &row.name, start),
+                Ok(Err(cause)) => tally.failed(group, &row.name, &cause),
+                Err(error) => tally.failed(group, &row.name, &format!("{error:#}")),
+            }
+        }
+    }
+    for (name, test) in host_tool::TESTS {
+        if selection.has(name) {
+            let start = Instant::now();
+            match test(workspace, &mut peers, target) {
+                Ok(()) => tally.passed(group, name, start),
+                Err(error) => tally.failed(group, name, &format!("{error:#}")),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Builds everything the rows boot, before the first of them.
+fn build(workspace: &Workspace, target: Target, rows: &[Scenario]) -> Result<()> {
+    let mut images = rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>();
+    images.push("default");
+    images.sort();
+    images.dedup();
+    for image in images {
+        let manifest = Manifest::read(workspace, image)?;
+        match target {
+            Target::Unix => compile::unix_program(workspace, image, &manifest, false),
+            _ => compile::image(workspace, image, &manifest, false),
+        }
+        .with_context(|| format!("cannot build the image {image}"))?;
+    }
+    Ok(())
+}
+
+/// The count of what was run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+}
+
+impl Tally {
+    /// One test passed.
+    pub fn passed(&mut self, group: &str, name: &str, start: Instant) {
+        self.passed += 1;
+        println!("ok    {group}: {name} ({:.2} s)", start.elapsed().as_secs_f64());
+    }
+
+    /// `count` tests passed that were run as one.
+    pub fn passed_all(&mut self, group: &str, name: &str, count: usize) {
+        self.passed += count;
+        println!("ok    {group}: {name} ({count} tests)");
+    }
+
+    /// One test failed.
+    pub fn failed(&mut self, group: &str, name: &str, cause: &str) {
+        self.failed.push(format!("{group}: {name}"));
+        println!("FAIL  {group}: {name}: {cause}");
+    }
+
+    /// One test could not be run here.
+    pub fn skipped(&mut self, group: &str, name: &str, cause: &str) {
+        self.skipped += 1;
+        println!("skip  {group}: {name}: {cause}");
+    }
+
+    fn report(self) -> Result<ExitCode> {
+        if !self.failed.is_empty() {
+            println!("\nfailed:");
+            self.failed.iter().for_each(|name| println!("  {name}"));
+        }
+        println!();
+        let skipped = match self.skipped {
+            0 => String::new(),
+            count => format!(", {count} skipped"),
+        };
+        println!("{} passed, {} failed{skipped}", self.passed, self.failed.len());
+        Ok(ExitCode::from(u8::from(!self.failed.is_empty() || self.passed == 0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Option<Selection>, Failure> {
+        Selection::parse(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn groups_are_checked() {
+        assert_eq!(parse(&[]).unwrap().unwrap().groups, GROUPS);
+        let selection = parse(&["boot", "--only", "nginx"]).unwrap().unwrap();
+        assert_eq!(selection.groups, ["boot"]);
+        assert!(selection.has("http from nginx") && !selection.has("echo"));
+        assert!(parse(&["boots"]).unwrap_err().to_string().contains("lint, unit, host, boot"));
+        assert!(parse(&["--fast"]).is_err());
+        assert_eq!(parse(&["boot", "--help"]).unwrap(), None);
+    }
+}

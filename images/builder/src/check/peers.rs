@@ -1,0 +1,318 @@
+//! The servers that scenarios talk to: real ones on this host's loopback, started when first named and ended
+//! by their process number.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::files::Files;
+use super::threads;
+use crate::certificate::{Authority, Dates, Leaf, NAMES};
+use crate::guard;
+use crate::manifest::Target;
+use crate::scratch::Scratch;
+
+/// All peers of one run of the tests.
+#[derive(Debug)]
+pub struct Peers {
+    scratch: Scratch,
+    files: Files,
+    authority: Authority,
+    leaves: BTreeMap<&'static str, Leaf>,
+    ports: BTreeMap<String, u16>,
+    servers: Vec<Server>,
+}
+
+/// The servers' certificates by what is right or wrong with them.
+const CERTIFICATES: [&str; 5] = ["valid", "expired", "not-yet-valid", "wrong-name", "self-signed"];
+
+impl Peers {
+    /// None started yet.
+    pub fn new() -> Result<Self> {
+        let scratch = Scratch::new("test").context("cannot make a directory for the tests")?;
+        let www = scratch.path().join("www");
+        fs::create_dir(&www)?;
+        let authority = Authority::new("the tests' private authority")?;
+        let mut leaves = BTreeMap::new();
+        for kind in CERTIFICATES {
+            let leaf = match kind {
+                "expired" => authority.sign(&NAMES, Dates::Expired)?,
+                "not-yet-valid" => authority.sign(&NAMES, Dates::NotYetValid)?,
+                "wrong-name" => authority.sign(&["other.test"], Dates::Valid)?,
+                "self-signed" => Leaf::self_signed(&NAMES)?,
+                _ => authority.sign(&NAMES, Dates::Valid)?,
+            };
+            fs::write(scratch.path().join(format!("{kind}.pem")), leaf.pem())?;
+            leaves.insert(kind, leaf);
+        }
+        let files = Files::new(&www);
+        Ok(Self { scratch, files, authority, leaves, ports: BTreeMap::new(), servers: Vec::new() })
+    }
+
+    /// The files that they serve.
+    pub fn files(&mut self) -> &mut Files {
+        &mut self.files
+    }
+
+    /// What `{name}` stands for on `target`: see the scenarios' README. Starts the peer that is named.
+    pub fn value(&mut self, name: &str, target: Target) -> Result<String> {
+        let host = host(target);
+        match name {
+            "host" => return Ok(host.into()),
+            "unreachable" => return Ok(unreachable(target).into()),
+            "trust" => return Ok(self.authority.authenticator()),
+            _ => {}
+        }
+        let (name, part) = name.split_once('.').unwrap_or((name, ""));
+        // the answer depends on who asks
+        let peer = if name == "dns" { format!("dns-{target}") } else { name.to_owned() };
+        let port = match self.ports.get(&peer) {
+            Some(&port) => port,
+            None => {
+                let port =
+                    self.start(&peer).with_context(|| format!("cannot start the peer {peer}"))?;
+                self.ports.insert(peer.clone(), port);
+                port
+            }
+        };
+        let leaf = || {
+            let (_, kind) = certificate_of(name);
+            self.leaves.get(kind).with_context(|| format!("{name} has no certificate"))
+        };
+        match part {
+            "" => Ok(format!("{host}:{port}")),
+            "port" => Ok(port.to_string()),
+            "key" => Ok(leaf()?.key_authenticator()),
+            "cert" => Ok(leaf()?.certificate_authenticator()),
+            _ => bail!("a peer has no `{part}`"),
+        }
+    }
+
+    fn start(&mut self, name: &str) -> Result<u16> {
+        if let Some(peer) = threads::Peer::named(name) {
+            return peer.start(&self.leaves["valid"]);
+        }
+        let port = free_port()?;
+        let mut command = match name {
+            "python" => {
+                let mut python = guard::command("python3");
+                python.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]);
+                python.arg(self.files.directory()).arg(port.to_string());
+                python
+            }
+            "dns-unix" | "dns-qemu" => {
+                let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
+                self.dnsmasq(port, host(target))
+            }
+            _ => match certificate_of(name) {
+                ("nginx", _) => self.nginx(name, port)?,
+                ("openssl", _) => self.openssl(name, port),
+                _ => bail!("there is no peer of that name"),
+            },
+        };
+        let log = fs::File::create(self.scratch.path().join(format!("{name}.log")))?;
+        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn()?;
+        let mut server = Server { child };
+        let ready = match name {
+            _ if name.starts_with("dns") => wait_for_dns(port, &mut server),
+            _ => wait_for_tcp(port, &mut server),
+        };
+        if let Err(error) = ready {
+            let log = fs::read_to_string(self.scratch.path().join(format!("{name}.log")));
+            bail!("{error:#}; it said: {}", log.unwrap_or_default().trim());
+        }
+        self.servers.push(server);
+        Ok(port)
+    }
+
+    /// `nginx`, or `nginx-CERTIFICATE[-tlsVERSION]`. One process without workers: nothing outlives it.
+    fn nginx(&self, name: &str, port: u16) -> Result<Command> {
+        let directory = self.scratch.path().join(name);
+        fs::create_dir_all(&directory)?;
+        let (listen, tls) = match certificate_of(name) {
+            (_, "") => ("", String::new()),
+            (_, kind) => {
+                let versions = match tls_version(name) {
+                    Some("1.2") => "TLSv1.2",
+                    Some("1.3") => "TLSv1.3",
+                    _ => "TLSv1.2 TLSv1.3",
+                };
+                let pem = self.pem(kind);
+                let tls = format!(
+                    "ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols {versions};"
+                );
+                (" ssl", tls)
+            }
+        };
+        let www = self.files.directory().display();
+        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+        let text = format!(
+            "{user} daemon off; master_process off; worker_processes 1; pid nginx.pid;\n\
+             error_log stderr warn;\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ access_log off; default_type application/octet-stream; sendfile on;\n\
+             client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
+             uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+             server {{ listen 127.0.0.1:{port}{listen}; root {www}; {tls} }} }}\n"
+        );
+        fs::write(directory.join("nginx.conf"), text)?;
+        let program =
+            if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
+        let mut command = guard::command(program);
+        command.arg("-p").arg(&directory).args(["-e", "stderr", "-c", "nginx.conf"]);
+        Ok(command)
+    }
+
+    /// `openssl-CERTIFICATE[-tlsVERSION]`: sends every line back reversed.
+    fn openssl(&self, name: &str, port: u16) -> Command {
+        let (_, kind) = certificate_of(name);
+        let pem = self.pem(kind);
+        let mut command = guard::command("openssl");
+        command.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
+        command.args(["-cert", &pem, "-key", &pem]);
+        match tls_version(name) {
+            Some("1.2") => command.arg("-tls1_2"),
+            Some("1.3") => command.arg("-tls1_3"),
+            _ => &mut command,
+        };
+        command
+    }
+
+    /// Knows `web.test`, and that nothing else under `test` exists.
+    fn dnsmasq(&self, port: u16, host: &str) -> Command {
+        let program =
+            if Path::new("/usr/sbin/dnsmasq").exists() { "/usr/sbin/dnsmasq" } else { "dnsmasq" };
+        let mut command = guard::command(program);
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="]);
+        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--local=/test/"]);
+        command.args([format!("--port={port}"), format!("--address=/web.test/{host}")]);
+        command.arg("--listen-address=127.0.0.1");
+        if rustix::process::geteuid().is_root() {
+            command.arg("--user=root");
+        }
+        command
+    }
+
+    fn pem(&self, kind: &str) -> String {
+        self.scratch.path().join(format!("{kind}.pem")).display().to_string()
+    }
+}
+
+/// `nginx-wrong-name-tls1.2` is the server `nginx` with the certificate `wrong-name`.
+fn certificate_of(name: &str) -> (&str, &str) {
+    let name = name.split("-tls").next().unwrap_or(name);
+    name.split_once('-').unwrap_or((name, ""))
+}
+
+fn tls_version(name: &str) -> Option<&str> {
+    name.split_once("-tls").map(|(_, version)| version)
+}
+
+/// How a target reaches this host's loopback.
+fn host(target: Target) -> &'static str {
+    match target {
+        Target::Unix => "127.0.0.1",
+        Target::Qemu | Target::Microvm | Target::Uhyve => "10.0.2.2",
+    }
+}
+
+/// An address where nobody is: none of QEMU's own on the machine's network, and for a process one that the
+/// kernel refuses before any packet leaves.
+fn unreachable(target: Target) -> &'static str {
+    match target {
+        Target::Unix => "255.255.255.255",
+        Target::Qemu | Target::Microvm | Target::Uhyve => "10.0.2.77",
+    }
+}
+
+/// A server process; dropping it ends it.
+#[derive(Debug)]
+struct Server {
+    child: Child,
+}
+
+impl Server {
+    fn is_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it ended at once ({status})"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // it may have ended by itself; the scenarios have told so
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> Result<u16> {
+    // two sockets, so that the port is free for both kinds
+    for _ in 0..100 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port on 127.0.0.1")
+}
+
+fn wait_for_tcp(port: u16, server: &mut Server) -> Result<()> {
+    wait(server, || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+}
+
+fn wait_for_dns(port: u16, server: &mut Server) -> Result<()> {
+    // the root's name servers: any answer will do
+    let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01";
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    wait(server, || socket.send(query).is_ok() && socket.recv(&mut [0; 512]).is_ok())
+}
+
+fn wait(server: &mut Server, mut ready: impl FnMut() -> bool) -> Result<()> {
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !ready() {
+        server.is_running()?;
+        if Instant::now() > limit {
+            bail!("it does not answer");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    server.is_running()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_server_certificate_and_version() {
+        assert_eq!(certificate_of("nginx"), ("nginx", ""));
+        assert_eq!(certificate_of("nginx-valid"), ("nginx", "valid"));
+        assert_eq!(certificate_of("nginx-wrong-name-tls1.2"), ("nginx", "wrong-name"));
+        assert_eq!(tls_version("openssl-valid-tls1.3"), Some("1.3"));
+        assert_eq!(tls_version("nginx-valid"), None);
+    }
+
+    #[test]
+    fn values_without_a_server() {
+        let mut peers = Peers::new().unwrap();
+        assert_eq!(peers.value("host", Target::Qemu).unwrap(), "10.0.2.2");
+        assert_eq!(peers.value("host", Target::Unix).unwrap(), "127.0.0.1");
+        assert!(peers.value("trust", Target::Unix).unwrap().starts_with("trust-anchor:"));
+        assert!(peers.value("nobody", Target::Unix).is_err());
+        let closed = peers.value("closed", Target::Unix).unwrap();
+        assert!(TcpStream::connect(closed).is_err());
+    }
+}

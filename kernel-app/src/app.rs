@@ -3,7 +3,7 @@
 use crate::backend::Machine;
 use crate::config::{Config, Output as Where};
 use crate::discard::Discard;
-use crate::{args, explain};
+use crate::{args, explain, report};
 use client::deadline::{within, within_some};
 use client::dialer::Dialer;
 use client::flow::tls;
@@ -16,8 +16,9 @@ use client::{Cause, Error, Exit, Stage, bytes, http, ping};
 use core::pin::Pin;
 use core::time::Duration;
 use mimic::report::AttemptResult;
-use mimic::{BoxFlow, Ctx, Policy, Registry, ResolveError, Timer};
+use mimic::{BoxFlow, Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::{Scheme, Target};
+use spin::Mutex;
 use stack::Net;
 use std::sync::Arc;
 
@@ -26,47 +27,56 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(config: &Config, machine: Machine) -> u8 {
-    let Machine { net, stdin, mut stdout } = machine;
-    let done = within_some(&*net, config.limits.whole, act(config, &net, stdin, &mut stdout)).await;
-    let done = done.unwrap_or_else(|| {
+    let Machine { net, stdin, mut stdout, boot } = machine;
+    let run = config.target.as_ref().map(|target| Run::new(config, &net, target));
+    let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
+    let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();
-        Err(Error { stage: Stage::Exchange, target, cause: Cause::Limit { limit: "timeout", after } })
+        Err(Error {
+            stage: Stage::Exchange,
+            target,
+            cause: Cause::Limit { limit: "timeout", after },
+        })
     });
     // what was accepted for output goes out, whatever else went wrong
     let flushed = sink::flush(&mut stdout).await;
-    let exit = match done.and(flushed.map(|()| Exit::Ok)) {
-        Ok(exit) => exit,
-        Err(error) => {
-            eprintln!("error: {error}");
-            error.exit()
-        }
-    };
+    let outcome = done.and(flushed);
+    let exit = outcome.as_ref().map_or_else(Error::exit, |()| Exit::Ok);
+    if let Some(run) = &run {
+        run.print_reports(boot, exit, outcome.as_ref().err());
+    }
+    if let Err(error) = &outcome {
+        eprintln!("error: {error}");
+    }
     within(&*net, SETTLE, net.settle()).await;
     exit as u8
 }
 
-async fn act(config: &Config, net: &Arc<dyn Net>, stdin: Input, stdout: &mut Output) -> Result<Exit, Error> {
+async fn act(
+    config: &Config,
+    net: &Arc<dyn Net>,
+    run: Option<&Run<'_>>,
+    stdin: Input,
+    stdout: &mut Output,
+) -> Result<(), Error> {
     if config.run.help {
-        sink::write(stdout, args::help::text().as_bytes()).await?;
-        return Ok(Exit::Ok);
+        return sink::write(stdout, args::help::text().as_bytes()).await;
     }
-    if config.run.version {
-        sink::write(stdout, concat!("mimic ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()).await?;
-        return Ok(Exit::Ok);
-    }
-    let Some(target) = &config.target else { return Ok(Exit::Usage) };
+    let Some(run) = run.filter(|_| !config.run.version) else {
+        return sink::write(stdout, concat!("mimic ", env!("CARGO_PKG_VERSION"), "\n").as_bytes())
+            .await;
+    };
     if !config.run.delay.is_zero() {
         net.sleep(config.run.delay).await;
     }
     match config.run.output {
-        Where::Stdout => Run::new(config, net, target).go(stdin, stdout).await,
+        Where::Stdout => run.go(stdin, stdout).await,
         Where::Discard => {
             let discard = Discard::default();
             let mut output: Output = Box::new(discard.clone());
-            let exit = Run::new(config, net, target).go(stdin, &mut output).await?;
-            sink::write(stdout, format!("{discard}\n").as_bytes()).await?;
-            Ok(exit)
+            run.go(stdin, &mut output).await?;
+            sink::write(stdout, format!("{discard}\n").as_bytes()).await
         }
     }
 }
@@ -80,6 +90,8 @@ struct Run<'a> {
     flows: Flows,
     ctx: Ctx,
     trace: Trace,
+    /// What the registry did, once it is known.
+    resolution: Mutex<Option<Report>>,
 }
 
 impl<'a> Run<'a> {
@@ -111,36 +123,56 @@ impl<'a> Run<'a> {
         if let Some(name) = &config.tls.name {
             ctx = ctx.add(&flows.tls_name, name.clone());
         }
-        Self { config, net, target, registry, flows, ctx, trace }
+        Self { config, net, target, registry, flows, ctx, trace, resolution: Mutex::new(None) }
     }
 
-    async fn go(&self, stdin: Input, output: &mut Output) -> Result<Exit, Error> {
+    async fn go(&self, stdin: Input, output: &mut Output) -> Result<(), Error> {
         let policy = Policy::with_timer(Arc::new(Clock(self.net.clone())));
         if self.config.run.check {
             return self.check(&policy, output).await;
         }
-        let resolved = self.registry.resolve(&self.ctx, &policy).await;
-        let report = match &resolved {
-            Ok(connected) => &connected.report,
-            Err(error) => error.report(),
-        };
-        let explanation = self.config.run.explain.then(|| explain::text(report, &self.trace));
-        let outcome = match resolved {
-            Ok(connected) => self.speak(connected.flow, stdin, output).await,
-            Err(error) => Err(self.failure(&error)),
-        };
-        if let Some(explanation) = explanation {
-            eprint!("{explanation}");
+        match self.registry.resolve(&self.ctx, &policy).await {
+            Ok(connected) => {
+                *self.resolution.lock() = Some(connected.report);
+                self.speak(connected.flow, stdin, output).await
+            }
+            Err(error) => {
+                *self.resolution.lock() = Some(error.report().clone());
+                Err(self.failure(&error))
+            }
         }
-        outcome
     }
 
     /// Plans, prints the values and the plan, connects to nothing.
-    async fn check(&self, policy: &Policy, output: &mut Output) -> Result<Exit, Error> {
-        let plan = self.registry.plan(&self.ctx, policy).await;
-        let plan = plan.map_err(|error| self.failure(&ResolveError::Plan(error)))?;
-        sink::write(output, format!("{}\n", plan.report()).as_bytes()).await?;
-        Ok(Exit::Ok)
+    async fn check(&self, policy: &Policy, output: &mut Output) -> Result<(), Error> {
+        let planned = self.registry.plan(&self.ctx, policy).await;
+        let (report, outcome) = match planned {
+            Ok(plan) => (plan.report().clone(), Ok(())),
+            Err(error) => ((*error.report).clone(), Err(self.failure(&ResolveError::Plan(error)))),
+        };
+        sink::write(output, report.to_string().as_bytes()).await?;
+        *self.resolution.lock() = Some(report);
+        outcome
+    }
+
+    fn print_reports(&self, boot: Option<Duration>, exit: Exit, error: Option<&Error>) {
+        let resolution = self.resolution.lock().take().unwrap_or_default();
+        let config = &self.config.run;
+        if config.explain && !config.check {
+            eprint!("{}", explain::text(&resolution, &self.trace));
+        }
+        if config.report_json {
+            let run = report::Run {
+                target: &self.target.to_string(),
+                resolution: &resolution,
+                trace: &self.trace,
+                boot,
+                end: self.net.now(),
+                exit,
+                error: error.map(ToString::to_string),
+            };
+            eprintln!("{}", report::text(&run));
+        }
     }
 
     /// The registry's error in our words: the last attempt's own error, or what lacks for any attempt.
@@ -160,52 +192,50 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn speak(&self, flow: BoxFlow, stdin: Input, output: &mut Output) -> Result<Exit, Error> {
-        let input = match &self.config.bytes.send {
-            Some(octets) => Box::new(futures_lite::io::Cursor::new(octets.clone())) as Input,
-            None => stdin,
-        };
-        let limits = &self.config.limits;
-        match self.target.scheme {
-            Scheme::Http | Scheme::Https => {
-                let http = &self.config.http;
+    async fn speak(&self, flow: BoxFlow, stdin: Input, output: &mut Output) -> Result<(), Error> {
+        let Config { bytes: said, limits, http: asked, .. } = self.config;
+        let trace = &self.trace;
+        match (&self.target.scheme, &said.send) {
+            (Scheme::Http | Scheme::Https, _) => {
                 let request = http::Request {
                     target: self.target.clone(),
-                    method: http.method.clone(),
-                    headers: http.headers.clone(),
-                    data: http.data.clone(),
-                    include: http.include,
-                    fail: http.fail,
+                    method: asked.method.clone(),
+                    headers: asked.headers.clone(),
+                    data: asked.data.clone(),
+                    include: asked.include,
+                    fail: asked.fail,
                     idle: limits.idle,
                 };
-                http::exchange(self.net, flow, &request, output).await?;
+                http::exchange(self.net, flow, &request, output, trace).await
             }
-            Scheme::Icmp => {
+            (Scheme::Icmp, _) => {
                 let mut identifier = [0; 2];
                 getrandom::fill(&mut identifier)
                     .map_err(|_| self.failed(Cause::Unable(tls::no_entropy())))?;
                 let options = ping::Options {
-                    count: self.config.bytes.count,
-                    wait: self.config.bytes.wait,
+                    count: said.count,
+                    wait: said.wait,
                     identifier: u16::from_ne_bytes(identifier),
                 };
                 let flow = self.flows.raw.downcast(flow).map_err(|flow| {
                     self.failed(Cause::NoFlow(format!("{flow} carries no echo requests")))
                 })?;
-                ping::ping(self.net, flow, &options, output).await?;
+                ping::ping(self.net, flow, &options, output, trace).await
             }
-            Scheme::Udp | Scheme::Raw => {
-                let messages = match &self.config.bytes.send {
-                    Some(octets) => Messages::One(octets.clone()),
-                    None => Messages::Lines(input),
-                };
-                messages::exchange(self.net, flow, messages, output, self.config.bytes.wait).await?;
+            (Scheme::Udp | Scheme::Raw, Some(octets)) => {
+                let message = Messages::One(octets.clone());
+                messages::exchange(self.net, flow, message, output, said.wait, trace).await
             }
-            _ => {
-                bytes::exchange(self.net, flow, input, output, limits.idle).await?;
+            (Scheme::Udp | Scheme::Raw, None) => {
+                messages::exchange(self.net, flow, Messages::Lines(stdin), output, said.wait, trace)
+                    .await
             }
+            (_, Some(octets)) => {
+                let input = Box::new(futures_lite::io::Cursor::new(octets.clone()));
+                bytes::exchange(self.net, flow, input, output, limits.idle, trace).await
+            }
+            (_, None) => bytes::exchange(self.net, flow, stdin, output, limits.idle, trace).await,
         }
-        Ok(Exit::Ok)
     }
 
     fn failed(&self, cause: Cause) -> Error {

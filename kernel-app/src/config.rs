@@ -132,6 +132,8 @@ pub struct Run {
     pub explain: bool,
     /// Parse, plan, print; connect to nothing.
     pub check: bool,
+    /// Print the report as one JSON object at the end.
+    pub report_json: bool,
     /// Where the payload goes.
     pub output: Output,
     /// Print the arguments.
@@ -170,6 +172,7 @@ impl Default for Config {
                 delay: Duration::ZERO,
                 explain: false,
                 check: false,
+                report_json: false,
                 output: Output::Stdout,
                 help: false,
                 version: false,

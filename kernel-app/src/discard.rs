@@ -14,7 +14,11 @@ use std::sync::Arc;
 pub struct Discard(Arc<Mutex<(u64, Sha256)>>);
 
 impl AsyncWrite for Discard {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let (size, hash) = &mut *self.0.lock();
         *size += buf.len() as u64;
         hash.update(buf);

@@ -23,7 +23,11 @@ pub fn start(run: &Run) {
 impl Logger {
     /// The level of the longest named source that is `target` or a parent of it.
     fn level_of(&self, target: &str) -> LevelFilter {
-        let covers = |source: &str| target.strip_prefix(source).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+        let covers = |source: &str| {
+            target
+                .strip_prefix(source)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
         self.levels
             .iter()
             .filter(|(source, _)| covers(source))
@@ -39,7 +43,12 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("{} {}: {}", record.level().as_str().to_lowercase(), record.target(), record.args());
+            eprintln!(
+                "{} {}: {}",
+                record.level().as_str().to_lowercase(),
+                record.target(),
+                record.args()
+            );
         }
     }
 

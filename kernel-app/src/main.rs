@@ -15,6 +15,7 @@ mod config;
 mod discard;
 mod explain;
 mod logger;
+mod report;
 
 use client::Exit;
 

@@ -19,11 +19,14 @@ pub fn text() -> String {
         let _ = write!(out, "\n{}\n", group.title());
         for argument in ARGUMENTS.iter().filter(|argument| argument.group == group) {
             let default = match argument.value {
-                Value::Of { default, .. } if !default.is_empty() => format!(" (default: {default})"),
+                Value::Of { default, .. } if !default.is_empty() => {
+                    format!(" (default: {default})")
+                }
                 _ => String::new(),
             };
             let repeatable = if argument.repeatable { " (repeatable)" } else { "" };
-            let _ = writeln!(out, "  {:<38} {}{default}{repeatable}", usage(argument), argument.help);
+            let _ =
+                writeln!(out, "  {:<38} {}{default}{repeatable}", usage(argument), argument.help);
         }
     }
     out.push_str(

@@ -16,7 +16,9 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
     let mut config = Config::default();
     let mut given: Vec<&'static str> = Vec::new();
     let mut parser = lexopt::Parser::from_args(words);
-    while let Some(word) = parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })? {
+    while let Some(word) =
+        parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })?
+    {
         let argument = match word {
             Word::Long(name) => long(name)?,
             Word::Short(letter) => short(letter)?,
@@ -25,8 +27,9 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
                 if config.target.is_some() {
                     return Err(Error::SecondTarget { text: value });
                 }
-                config.target =
-                    Some(value.parse().map_err(|error: proto::target::Error| Error::Target { reason: error.to_string() })?);
+                config.target = Some(value.parse().map_err(|error: proto::target::Error| {
+                    Error::Target { reason: error.to_string() }
+                })?);
                 continue;
             }
         };
@@ -85,7 +88,8 @@ fn short(letter: char) -> Result<&'static Argument, Error> {
 
 /// The known name closest to `name`, if any is close enough to be meant.
 fn nearest(name: &str) -> Option<&'static str> {
-    let closeness = |argument: &Argument| (strsim::jaro_winkler(name, argument.name) * 1000.0) as u32;
+    let closeness =
+        |argument: &Argument| (strsim::jaro_winkler(name, argument.name) * 1000.0) as u32;
     ARGUMENTS
         .iter()
         .filter(|argument| closeness(argument) > 800)

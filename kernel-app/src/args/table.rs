@@ -80,32 +80,51 @@ impl Group {
 
 /// Every argument, grouped in the order of [`Group::ALL`].
 pub const ARGUMENTS: &[Argument] = &[
-    one(Group::Network, "ipv4", "ADDRESS/PREFIX", "from DHCP", "the machine's IPv4 address", |c, v| {
-        let (address, prefix) = v.split_once('/').ok_or("no prefix length")?;
-        let prefix = parsed::<u8>(prefix)?;
-        if prefix > 32 {
-            return Err("a prefix has at most 32 bits".into());
-        }
-        c.network.ipv4 = Some((parsed(address)?, prefix));
-        Ok(())
-    }),
+    one(
+        Group::Network,
+        "ipv4",
+        "ADDRESS/PREFIX",
+        "from DHCP",
+        "the machine's IPv4 address",
+        |c, v| {
+            let (address, prefix) = v.split_once('/').ok_or("no prefix length")?;
+            let prefix = parsed::<u8>(prefix)?;
+            if prefix > 32 {
+                return Err("a prefix has at most 32 bits".into());
+            }
+            c.network.ipv4 = Some((parsed(address)?, prefix));
+            Ok(())
+        },
+    ),
     one(Group::Network, "ipv4-gateway", "IP", "", "the default router beside --ipv4", |c, v| {
         store(&mut c.network.ipv4_gateway, v, parsed::<Ipv4Addr>)
     }),
-    one(Group::Network, "dhcp", "BOOL", "true without --ipv4", "ask a DHCP server for an address", |c, v| {
-        store(&mut c.network.dhcp, v, parsed::<bool>)
-    }),
+    one(
+        Group::Network,
+        "dhcp",
+        "BOOL",
+        "true without --ipv4",
+        "ask a DHCP server for an address",
+        |c, v| store(&mut c.network.dhcp, v, parsed::<bool>),
+    ),
     one(Group::Network, "mac", "MAC", "the device's", "the Ethernet address to use", |c, v| {
         store(&mut c.network.mac, v, mac)
     }),
-    one(Group::Network, "mtu", "N", "the device's", "the largest IP packet in octets, 576 to 65535", |c, v| {
-        let mtu = parsed::<u16>(v)?;
-        if mtu < 576 {
-            return Err("every IPv4 host takes 576 octets".into());
-        }
-        c.network.mtu = Some(mtu);
-        Ok(())
-    }),
+    one(
+        Group::Network,
+        "mtu",
+        "N",
+        "the device's",
+        "the largest IP packet in octets, 576 to 65535",
+        |c, v| {
+            let mtu = parsed::<u16>(v)?;
+            if mtu < 576 {
+                return Err("every IPv4 host takes 576 octets".into());
+            }
+            c.network.mtu = Some(mtu);
+            Ok(())
+        },
+    ),
     one(Group::Network, "interface", "N", "0", "which network device serves", |c, v| {
         c.network.interface = parsed(v)?;
         Ok(())
@@ -117,14 +136,28 @@ pub const ARGUMENTS: &[Argument] = &[
         }
         Ok(())
     }),
-    one(Group::Dns, "dns-servers", "udp:IP[:PORT],…", "from DHCP", "servers to ask, in order", |c, v| {
-        c.dns.servers = v.split(',').map(dns_server).collect::<Result<_, _>>()?;
-        Ok(())
-    }),
-    one(Group::Dns, "dns-timeout", "TIME", "2s", "how long one server may take to answer", |c, v| {
-        c.dns.timeout = time(v)?;
-        Ok(())
-    }),
+    one(
+        Group::Dns,
+        "dns-servers",
+        "udp:IP[:PORT],…",
+        "from DHCP",
+        "servers to ask, in order",
+        |c, v| {
+            c.dns.servers = v.split(',').map(dns_server).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    ),
+    one(
+        Group::Dns,
+        "dns-timeout",
+        "TIME",
+        "2s",
+        "how long one server may take to answer",
+        |c, v| {
+            c.dns.timeout = time(v)?;
+            Ok(())
+        },
+    ),
     many(Group::Dns, "host", "NAME=IP", "a name with a fixed address, asked of nobody", |c, v| {
         let (name, address) = v.split_once('=').ok_or("no `=`")?;
         c.dns.hosts.push((name.to_ascii_lowercase(), parsed(address)?));
@@ -133,17 +166,36 @@ pub const ARGUMENTS: &[Argument] = &[
     one(Group::Limits, "timeout", "TIME", "none", "end the whole run after this", |c, v| {
         store(&mut c.limits.whole, v, time)
     }),
-    one(Group::Limits, "connect-timeout", "TIME", "30s", "from the start to a connection", |c, v| {
-        c.limits.connect = time(v)?;
-        Ok(())
-    }),
-    one(Group::Limits, "handshake-timeout", "TIME", "10s", "for a handshake above the connection", |c, v| {
-        c.limits.handshake = time(v)?;
-        Ok(())
-    }),
-    one(Group::Limits, "idle-timeout", "TIME", "none", "between two octets from the peer", |c, v| {
-        store(&mut c.limits.idle, v, time)
-    }),
+    one(
+        Group::Limits,
+        "connect-timeout",
+        "TIME",
+        "30s",
+        "from the start to a connection",
+        |c, v| {
+            c.limits.connect = time(v)?;
+            Ok(())
+        },
+    ),
+    one(
+        Group::Limits,
+        "handshake-timeout",
+        "TIME",
+        "10s",
+        "for a handshake above the connection",
+        |c, v| {
+            c.limits.handshake = time(v)?;
+            Ok(())
+        },
+    ),
+    one(
+        Group::Limits,
+        "idle-timeout",
+        "TIME",
+        "none",
+        "between two octets from the peer",
+        |c, v| store(&mut c.limits.idle, v, time),
+    ),
     many(
         Group::Tls,
         "tls-authenticator",
@@ -154,10 +206,17 @@ pub const ARGUMENTS: &[Argument] = &[
             Ok(())
         },
     ),
-    one(Group::Tls, "tls-name", "NAME", "the target's host", "the name to ask for and to check", |c, v| {
-        c.tls.name = Some(v.into());
-        Ok(())
-    }),
+    one(
+        Group::Tls,
+        "tls-name",
+        "NAME",
+        "the target's host",
+        "the name to ask for and to check",
+        |c, v| {
+            c.tls.name = Some(v.into());
+            Ok(())
+        },
+    ),
     one(Group::Tls, "tls-min", "1.2|1.3", "1.2", "the oldest version of TLS to speak", |c, v| {
         c.tls.only_1_3 = match v {
             "1.2" => false,
@@ -166,19 +225,33 @@ pub const ARGUMENTS: &[Argument] = &[
         };
         Ok(())
     }),
-    one(Group::Tls, "alpn", "PROTOCOL,…", "what the client speaks", "application protocols to offer", |c, v| {
-        c.tls.alpn = v.split(',').map(Into::into).collect();
-        match c.tls.alpn.iter().all(|name| (1..=255).contains(&name.len())) {
-            true => Ok(()),
-            false => Err("a protocol's name has 1 to 255 octets".into()),
-        }
-    }),
+    one(
+        Group::Tls,
+        "alpn",
+        "PROTOCOL,…",
+        "what the client speaks",
+        "application protocols to offer",
+        |c, v| {
+            c.tls.alpn = v.split(',').map(Into::into).collect();
+            match c.tls.alpn.iter().all(|name| (1..=255).contains(&name.len())) {
+                true => Ok(()),
+                false => Err("a protocol's name has 1 to 255 octets".into()),
+            }
+        },
+    ),
     Argument {
         short: Some('X'),
-        ..one(Group::Http, "request", "METHOD", "GET, with -d POST", "the request's method", |c, v| {
-            c.http.method = Some(v.into());
-            Ok(())
-        })
+        ..one(
+            Group::Http,
+            "request",
+            "METHOD",
+            "GET, with -d POST",
+            "the request's method",
+            |c, v| {
+                c.http.method = Some(v.into());
+                Ok(())
+            },
+        )
     },
     Argument {
         short: Some('H'),
@@ -195,12 +268,19 @@ pub const ARGUMENTS: &[Argument] = &[
             Ok(())
         })
     },
-    flag(Group::Http, "fail", "a status of 400 or more ends with exit code 22 and prints nothing", |c| {
-        c.http.fail = true;
-    }),
+    flag(
+        Group::Http,
+        "fail",
+        "a status of 400 or more ends with exit code 22 and prints nothing",
+        |c| {
+            c.http.fail = true;
+        },
+    ),
     Argument {
         short: Some('i'),
-        ..flag(Group::Http, "include", "print the status line and the fields too", |c| c.http.include = true)
+        ..flag(Group::Http, "include", "print the status line and the fields too", |c| {
+            c.http.include = true
+        })
     },
     one(Group::Bytes, "send", "TEXT", "standard input", "what to send", |c, v| {
         c.bytes.send = Some(v.as_bytes().to_vec());
@@ -210,20 +290,41 @@ pub const ARGUMENTS: &[Argument] = &[
         c.bytes.send = Some(quantity::hex(v).map_err(|error| error.to_string())?);
         Ok(())
     }),
-    one(Group::Bytes, "wait", "TIME", "2s", "how long to wait for answers that nothing ends", |c, v| {
-        c.bytes.wait = time(v)?;
-        Ok(())
-    }),
-    one(Group::Bytes, "count", "N", "4", "how many echo requests, 1 to 65535", |c, v| match parsed(v)? {
-        0 => Err("at least one".into()),
-        count => {
-            c.bytes.count = count;
+    one(
+        Group::Bytes,
+        "wait",
+        "TIME",
+        "2s",
+        "how long to wait for answers that nothing ends",
+        |c, v| {
+            c.bytes.wait = time(v)?;
             Ok(())
-        }
-    }),
+        },
+    ),
+    one(
+        Group::Bytes,
+        "count",
+        "N",
+        "4",
+        "how many echo requests, 1 to 65535",
+        |c, v| match parsed(v)? {
+            0 => Err("at least one".into()),
+            count => {
+                c.bytes.count = count;
+                Ok(())
+            }
+        },
+    ),
     Argument {
         short: Some('l'),
-        ..one(Group::Run, "logs", "LEVEL|*:LEVEL,SOURCE:LEVEL", "warn", "what is logged: off, error, warn, info, debug, trace", logs)
+        ..one(
+            Group::Run,
+            "logs",
+            "LEVEL|*:LEVEL,SOURCE:LEVEL",
+            "warn",
+            "what is logged: off, error, warn, info, debug, trace",
+            logs,
+        )
     },
     one(Group::Run, "delay", "TIME", "0", "wait before the start", |c, v| {
         c.run.delay = time(v)?;
@@ -231,14 +332,35 @@ pub const ARGUMENTS: &[Argument] = &[
     }),
     flag(Group::Run, "explain", "print how the flow was found", |c| c.run.explain = true),
     flag(Group::Run, "check", "parse, plan and print; connect to nothing", |c| c.run.check = true),
-    one(Group::Run, "output", "stdout|discard", "stdout", "where the payload goes; discard prints its size and SHA-256", |c, v| {
-        c.run.output = match v {
-            "stdout" => Output::Stdout,
-            "discard" => Output::Discard,
-            _ => return Err("neither stdout nor discard".into()),
-        };
-        Ok(())
-    }),
+    one(
+        Group::Run,
+        "report",
+        "json",
+        "",
+        "print the whole run as one JSON object at the end",
+        |c, v| match v {
+            "json" => {
+                c.run.report_json = true;
+                Ok(())
+            }
+            _ => Err("json is the one form".into()),
+        },
+    ),
+    one(
+        Group::Run,
+        "output",
+        "stdout|discard",
+        "stdout",
+        "where the payload goes; discard prints its size and SHA-256",
+        |c, v| {
+            c.run.output = match v {
+                "stdout" => Output::Stdout,
+                "discard" => Output::Discard,
+                _ => return Err("neither stdout nor discard".into()),
+            };
+            Ok(())
+        },
+    ),
     Argument { short: Some('h'), ..flag(Group::Run, "help", "print this", |c| c.run.help = true) },
     flag(Group::Run, "version", "print the version", |c| c.run.version = true),
 ];
@@ -265,7 +387,12 @@ const fn many(
     Argument { repeatable: true, ..one(group, name, format, "", help, set) }
 }
 
-const fn flag(group: Group, name: &'static str, help: &'static str, set: fn(&mut Config)) -> Argument {
+const fn flag(
+    group: Group,
+    name: &'static str,
+    help: &'static str,
+    set: fn(&mut Config),
+) -> Argument {
     let value = Value::None(set);
     Argument { group, name, short: None, value, help, repeatable: false, secret: false }
 }
@@ -274,7 +401,11 @@ fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn store<T>(slot: &mut Option<T>, text: &str, read: fn(&str) -> Result<T, String>) -> Result<(), String> {
+fn store<T>(
+    slot: &mut Option<T>,
+    text: &str,
+    read: fn(&str) -> Result<T, String>,
+) -> Result<(), String> {
     *slot = Some(read(text)?);
     Ok(())
 }
@@ -297,13 +428,17 @@ fn dns_server(spec: &str) -> Result<SocketAddr, String> {
     const PORT: u16 = 53;
     let server = match spec.split_once(':') {
         Some(("udp", server)) => server,
-        Some((kind @ ("tcp" | "tls"), _)) => return Err(format!("{kind}: servers are not served yet; udp: ones are")),
+        Some((kind @ ("tcp" | "tls"), _)) => {
+            return Err(format!("{kind}: servers are not served yet; udp: ones are"));
+        }
         _ => return Err(format!("`{spec}` names no kind")),
     };
     if let Ok(address) = server.trim_matches(['[', ']']).parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, PORT));
     }
-    server.parse().map_err(|_| format!("`{server}` is neither an address nor an address with a port"))
+    server
+        .parse()
+        .map_err(|_| format!("`{server}` is neither an address nor an address with a port"))
 }
 
 fn logs(config: &mut Config, text: &str) -> Result<(), String> {

@@ -16,7 +16,11 @@ fn values_come_behind_a_sign_or_as_the_next_word() {
     for line in ["http://h/ --connect-timeout=250ms", "--connect-timeout 250ms http://h/"] {
         assert_eq!(config(line).limits.connect, Duration::from_millis(250), "{line}");
     }
-    let config = config("tcp://h:1 --send 'it s' --output=discard -l *:info,smoltcp:trace".replace('\'', "\"").as_str());
+    let config = config(
+        "tcp://h:1 --send 'it s' --output=discard -l *:info,smoltcp:trace"
+            .replace('\'', "\"")
+            .as_str(),
+    );
     assert_eq!(config.bytes.send.as_deref(), Some(b"it s".as_slice()));
     assert_eq!(config.run.output, Output::Discard);
     assert_eq!(config.run.level, LevelFilter::Info);
@@ -76,12 +80,17 @@ fn every_argument_stands_in_help_and_in_readme() {
         assert!(help.contains(&format!("--{}", argument.name)), "{}", argument.name);
     }
     let readme = include_str!("../../../README.md");
-    assert!(readme.contains(&help::markdown()), "README's table should read:\n{}", help::markdown());
+    assert!(
+        readme.contains(&help::markdown()),
+        "README's table should read:\n{}",
+        help::markdown()
+    );
 }
 
 #[test]
 fn dns_servers_are_addresses_with_or_without_ports() {
-    let config = config("http://h/ --dns-servers=udp:10.0.2.3,udp:[::1]:5353,udp:::1,udp:127.0.0.1:54");
+    let config =
+        config("http://h/ --dns-servers=udp:10.0.2.3,udp:[::1]:5353,udp:::1,udp:127.0.0.1:54");
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["10.0.2.3:53", "[::1]:5353", "[::1]:53", "127.0.0.1:54"]);
 }

@@ -5,7 +5,7 @@
 //! | | |
 //! |---|---|
 //! | `words()` | the boot words, the program's name not among them |
-//! | `run(network, main)` | sets the machine up as `network` says, runs `main` with it, gives its exit code |
+//! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
 //! | `exit(code)` | ends the machine or the process |
 
 #[cfg(target_os = "hermit")]
@@ -19,6 +19,7 @@ pub use hermit::{exit, run, words};
 pub use unix::{exit, run, words};
 
 use client::sink::{Input, Output};
+use core::time::Duration;
 use stack::Net;
 use std::sync::Arc;
 
@@ -30,4 +31,6 @@ pub struct Machine {
     pub stdin: Input,
     /// Standard output: the payload, exactly.
     pub stdout: Output,
+    /// From the machine's start to the program's, where that is known.
+    pub boot: Option<Duration>,
 }

@@ -3,6 +3,7 @@
 use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
 use crate::sink::{self, Input, Output};
+use crate::trace::Trace;
 use core::time::Duration;
 use futures_lite::future;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 /// Octets moved at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Both directions until the peer's end of file; gives the octets sent and received.
+/// Both directions until the peer's end of file.
 ///
 /// Our end of file goes to the peer as soon as `input` ends (a half-close); a peer that ends first ends the exchange.
 pub async fn exchange(
@@ -22,12 +23,11 @@ pub async fn exchange(
     mut input: Input,
     output: &mut Output,
     idle: Option<Duration>,
-) -> Result<(u64, u64), Error> {
+    trace: &Trace,
+) -> Result<(), Error> {
     let target = flow.to_string();
     let fail = |cause| Error { stage: Stage::Exchange, target: target.clone(), cause };
     let (mut reader, mut writer) = futures_lite::io::split(flow);
-    let mut sent = 0;
-    let mut received = 0;
     let send = async {
         let mut buf = vec![0; CHUNK];
         loop {
@@ -38,7 +38,7 @@ pub async fn exchange(
             };
             writer.write_all(&buf[..len]).await.map_err(|error| fail(Cause::of(&error)))?;
             writer.flush().await.map_err(|error| fail(Cause::of(&error)))?;
-            sent += len as u64;
+            trace.sent(len);
         }
         writer.close().await.map_err(|error| fail(Cause::of(&error)))?;
         future::pending().await
@@ -59,10 +59,9 @@ pub async fn exchange(
                 return sink::flush(output).await;
             }
             sink::write(output, &buf[..len]).await?;
-            received += len as u64;
+            trace.received(net.now(), len);
         }
     };
     // the peer's word first: what it said before an error of ours is printed
-    future::or(receive, send).await?;
-    Ok((sent, received))
+    future::or(receive, send).await
 }

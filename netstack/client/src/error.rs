@@ -229,7 +229,8 @@ mod tests {
         let flow = mimic::flow::Error::from(reset());
         let through_io: io::Error = flow.clone().into();
         let nested = io::Error::other(io::Error::other(flow.clone()));
-        for error in [&reset() as &(dyn core::error::Error + 'static), &flow, &through_io, &nested] {
+        for error in [&reset() as &(dyn core::error::Error + 'static), &flow, &through_io, &nested]
+        {
             assert_eq!(find_as::<stack::Error>(error), Some(&stack::Error::Reset), "{error:?}");
             assert!(find_as::<Error>(error).is_none());
         }
@@ -242,7 +243,10 @@ mod tests {
             (Cause::Attempts(vec![attempt(stack::Error::Refused)]), Exit::Connect),
             (Cause::Attempts(vec![attempt(stack::Error::TimedOut)]), Exit::TimedOut),
             (
-                Cause::Attempts(vec![attempt(stack::Error::TimedOut), attempt(stack::Error::Refused)]),
+                Cause::Attempts(vec![
+                    attempt(stack::Error::TimedOut),
+                    attempt(stack::Error::Refused),
+                ]),
                 Exit::Connect,
             ),
             (Cause::Net(stack::Error::NoDevice), Exit::Connect),

@@ -1,21 +1,25 @@
 //! One HTTP/1.1 request over any flow, by hyper; the body streams out as it comes.
 //!
-//! Implemented: any method, fields and body; content-length, chunked and read-until-close bodies; a body that ends
+//! Implemented: any method, fields and body; user information as Basic credentials (RFC 7617); content-length, chunked and read-until-close bodies; a body that ends
 //! early is an error. **Not** yet: HTTP/2, redirects, compression, several requests on one connection.
 
 use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
 use crate::sink::{self, Output};
+use crate::trace::Trace;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use http::HeaderValue;
 use http_body_util::{BodyExt as _, Full};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use mimic::{BoxFlow, Flow as _, Shutdown};
 use proto::target::Target;
-use stack::{Instant, Net};
+use stack::Net;
 use std::io;
 use std::sync::Arc;
 
@@ -35,16 +39,6 @@ pub struct Request {
     pub fail: bool,
     /// Between two octets from the peer.
     pub idle: Option<Duration>,
-}
-
-/// What came back.
-pub struct Summary {
-    /// The status code.
-    pub status: u16,
-    /// Octets of the body.
-    pub received: u64,
-    /// When the response's head was there.
-    pub first_byte: Instant,
 }
 
 const USER_AGENT: &str = concat!("mimic/", env!("CARGO_PKG_VERSION"));
@@ -72,6 +66,13 @@ impl Request {
         if self.data.is_some() && !given("content-type") {
             builder = builder.header("content-type", "application/x-www-form-urlencoded");
         }
+        if let (Some(user), false) = (&self.target.user, given("authorization")) {
+            let pair = format!("{user}:{}", self.target.password.as_deref().unwrap_or_default());
+            let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+                .map_err(|error| error.to_string())?;
+            value.set_sensitive(true);
+            builder = builder.header("authorization", value);
+        }
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
@@ -86,12 +87,14 @@ pub async fn exchange(
     flow: BoxFlow,
     request: &Request,
     output: &mut Output,
-) -> Result<Summary, Error> {
+    trace: &Trace,
+) -> Result<(), Error> {
     let fail = |cause| Error { stage: Stage::Exchange, target: request.target.to_string(), cause };
     let idle = request.idle;
     let late = || fail(Cause::Limit { limit: "idle-timeout", after: idle.unwrap_or_default() });
     let message =
         request.build().map_err(|text| fail(Cause::Malformed(format!("the request: {text}"))))?;
+    trace.sent(request.data.as_ref().map_or(0, String::len));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(READ_BUFFER)
         .handshake(Io::new(flow))
@@ -102,7 +105,7 @@ pub async fn exchange(
             within_some(&**net, idle, sender.send_request(message)).await.ok_or_else(late)?;
         let response = sent.map_err(|error| fail(cause(&error)))?;
         let status = response.status();
-        let first_byte = net.now();
+        trace.received(net.now(), 0);
         if request.fail && status.as_u16() >= 400 {
             return Err(fail(Cause::Status(status.as_u16())));
         }
@@ -110,16 +113,14 @@ pub async fn exchange(
             sink::write(output, &head(&response)).await?;
         }
         let mut body = response.into_body();
-        let mut received = 0;
         while let Some(frame) = within_some(&**net, idle, body.frame()).await.ok_or_else(late)? {
             let frame = frame.map_err(|error| fail(cause(&error)))?;
             if let Some(octets) = frame.data_ref() {
                 sink::write(output, octets).await?;
-                received += octets.len() as u64;
+                trace.received(net.now(), octets.len());
             }
         }
-        sink::flush(output).await?;
-        Ok(Summary { status: status.as_u16(), received, first_byte })
+        sink::flush(output).await
     };
     beside(connection, exchange).await
 }

@@ -3,6 +3,7 @@
 use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
 use crate::sink::{self, Input, Output};
+use crate::trace::Trace;
 use core::time::Duration;
 use futures_lite::future;
 use futures_lite::io::{AsyncBufReadExt as _, BufReader};
@@ -22,14 +23,15 @@ pub enum Messages {
 const LARGEST: usize = 65_535;
 
 /// Sends the messages and writes every answer out as it comes, until `wait` has passed without one after the last
-/// message was sent. Gives the octets sent and received.
+/// message was sent.
 pub async fn exchange(
     net: &Arc<dyn Net>,
     flow: BoxFlow,
     messages: Messages,
     output: &mut Output,
     wait: Duration,
-) -> Result<(u64, u64), Error> {
+    trace: &Trace,
+) -> Result<(), Error> {
     let target = flow.to_string();
     let fail = |error: &(dyn core::error::Error + 'static)| Error {
         stage: Stage::Exchange,
@@ -37,21 +39,19 @@ pub async fn exchange(
         cause: Cause::of(error),
     };
     let (mut reader, mut writer) = futures_lite::io::split(flow);
-    let mut sent = 0;
-    let mut received = 0;
     let all_sent = core::cell::Cell::new(false);
     let send = async {
         use futures_lite::AsyncWriteExt as _;
         match messages {
             Messages::One(message) => {
-                sent += writer.write(&message).await.map_err(|error| fail(&error))? as u64;
+                trace.sent(writer.write(&message).await.map_err(|error| fail(&error))?);
             }
             Messages::Lines(input) => {
                 let mut input = BufReader::new(input);
                 let mut line = Vec::new();
                 while input.read_until(b'\n', &mut line).await.map_err(|error| fail(&error))? > 0 {
                     let message = line.strip_suffix(b"\n").unwrap_or(&line);
-                    sent += writer.write(message).await.map_err(|error| fail(&error))? as u64;
+                    trace.sent(writer.write(message).await.map_err(|error| fail(&error))?);
                     line.clear();
                 }
             }
@@ -68,7 +68,7 @@ pub async fn exchange(
                 Some(Ok(len)) => {
                     sink::write(output, &buf[..len]).await?;
                     sink::flush(output).await?;
-                    received += len as u64;
+                    trace.received(net.now(), len);
                 }
                 Some(Err(error)) => return Err(fail(&error)),
                 None if all_sent.get() => break,
@@ -77,6 +77,5 @@ pub async fn exchange(
         }
         Ok(())
     };
-    future::or(receive, send).await?;
-    Ok((sent, received))
+    future::or(receive, send).await
 }

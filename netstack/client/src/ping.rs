@@ -4,6 +4,7 @@ use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
 use crate::flow::raw;
 use crate::sink::{self, Output};
+use crate::trace::Trace;
 use core::future::poll_fn;
 use core::time::Duration;
 use mimic::Flow as _;
@@ -33,6 +34,7 @@ pub async fn ping(
     mut flow: raw::Flow,
     options: &Options,
     output: &mut Output,
+    trace: &Trace,
 ) -> Result<(), Error> {
     let peer = flow.peer();
     let fail = |cause| Error { stage: Stage::Exchange, target: peer.to_string(), cause };
@@ -50,6 +52,7 @@ pub async fn ping(
         poll_fn(|cx| flow.poll_write(cx, &request))
             .await
             .map_err(|error| fail(Cause::of(&error)))?;
+        trace.sent(request.len());
         let answer = async {
             let mut buf = vec![0; 65_535];
             loop {
@@ -66,6 +69,7 @@ pub async fn ping(
             Some(received) => {
                 let received = received.map_err(|error| fail(Cause::of(&error)))?;
                 let time = net.now() - start;
+                trace.received(net.now(), received.len);
                 times.push(time);
                 let hops =
                     received.hop_limit.map(|hops| format!(" ttl={hops}")).unwrap_or_default();

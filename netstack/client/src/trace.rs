@@ -1,4 +1,4 @@
-//! What happened on the way to a flow, step by step: the part of a report that the registry cannot know.
+//! What happened on the way to a flow and over it: the part of a report that the registry cannot know.
 
 use core::fmt;
 use core::time::Duration;
@@ -6,9 +6,26 @@ use spin::Mutex;
 use stack::Instant;
 use std::sync::Arc;
 
-/// Collects steps. Cheap to clone; all clones collect into one list.
+/// Collects steps and counts octets. Cheap to clone; all clones collect into one.
 #[derive(Clone, Default)]
-pub struct Trace(Arc<Mutex<Vec<Step>>>);
+pub struct Trace(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    steps: Vec<Step>,
+    traffic: Traffic,
+}
+
+/// The payload that went over the flow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traffic {
+    /// Octets to the peer.
+    pub sent: u64,
+    /// Octets from the peer.
+    pub received: u64,
+    /// When the first of these, or the head of an answer, was there.
+    pub first_byte: Option<Instant>,
+}
 
 /// One step, ended.
 #[derive(Debug, Clone)]
@@ -35,12 +52,29 @@ impl Step {
 impl Trace {
     /// Adds an ended step.
     pub fn push(&self, step: Step) {
-        self.0.lock().push(step);
+        self.0.lock().steps.push(step);
     }
 
     /// All steps so far, in the order of their ends.
     pub fn steps(&self) -> Vec<Step> {
-        self.0.lock().clone()
+        self.0.lock().steps.clone()
+    }
+
+    /// Counts payload octets to the peer.
+    pub fn sent(&self, octets: usize) {
+        self.0.lock().traffic.sent += octets as u64;
+    }
+
+    /// Counts payload octets from the peer, there at `now`; 0 for the head of an answer.
+    pub fn received(&self, now: Instant, octets: usize) {
+        let traffic = &mut self.0.lock().traffic;
+        traffic.received += octets as u64;
+        traffic.first_byte.get_or_insert(now);
+    }
+
+    /// What was counted so far.
+    pub fn traffic(&self) -> Traffic {
+        self.0.lock().traffic
     }
 }
 

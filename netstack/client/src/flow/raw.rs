@@ -63,6 +63,13 @@ impl mimic::Protocol for Raw {
             Err(Error { stage: Stage::Connect, target: endpoint.host.to_string(), cause })
         })
     }
+
+    fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match endpoint.protocol {
+            Protocol::Icmp => write!(f, "{} ICMP", endpoint.host),
+            Protocol::Number(number) => write!(f, "{} protocol {number}", endpoint.host),
+        }
+    }
 }
 
 /// Packets to and from one host.

@@ -34,6 +34,10 @@ impl mimic::Protocol for Tcp {
         let stream = endpoint.dialer.dial(&endpoint.host, endpoint.port).await?;
         Ok(Flow { stream: Some(stream) })
     }
+
+    fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", endpoint.host, endpoint.port)
+    }
 }
 
 /// A TCP connection.

@@ -48,6 +48,10 @@ impl mimic::Protocol for Udp {
             Err(Error { stage: Stage::Connect, target: target(), cause })
         })
     }
+
+    fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", endpoint.host, endpoint.port)
+    }
 }
 
 /// Datagrams to and from one host and port.

@@ -170,6 +170,10 @@ impl mimic::Protocol for Tls {
             io: FromIo::new(stream, "tls"),
         })
     }
+
+    fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&endpoint.name)
+    }
 }
 
 /// Version, cipher suite, key exchange and application protocol, in words.

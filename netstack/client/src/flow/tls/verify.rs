@@ -298,3 +298,6 @@ fn date(seconds: u64) -> String {
         Err(_) => format!("{seconds} s after 1970"),
     }
 }
+
+#[cfg(test)]
+mod tests;

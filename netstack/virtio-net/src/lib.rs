@@ -37,6 +37,8 @@ pub mod transport;
 #[cfg(test)]
 mod fake;
 
+pub use virtio_drivers::{BufferDirection, Hal};
+
 pub use self::console::{Console, Port, PortError};
 pub use self::machine::{Devices, Lines, Machine, Skipped};
 pub use self::net::{Counters, NetDevice};

@@ -119,9 +119,10 @@ fn variable(name: &str) -> Result<String, String> {
 
 const LOG_LEVEL: &str = "HERMIT_LOG_LEVEL_FILTER";
 
-/// No `smp`: one thread drives everything, and booting further processors costs start time. None of
-/// the network features: the program has its own stack, and without `tcp` the kernel has no sockets.
-const FEATURES: &str = "acpi,fsgsbase,pci";
+/// No `smp`: one thread drives everything, and booting further processors costs start time. No
+/// `pci` and none of the network features: the program has its own drivers and its own stack, and
+/// without `tcp` the kernel has no sockets. No `fsgsbase`, for older processors boot as well.
+const FEATURES: &str = "acpi";
 
 const KERNEL_TARGET: &str = "x86_64-unknown-none";
 

@@ -117,7 +117,8 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    if let Err(error) = build(workspace, target, &rows) {
+    let tool = host_tool::TESTS.iter().filter(|(name, _)| selection.has(name)).collect::<Vec<_>>();
+    if let Err(error) = build(workspace, target, &rows, !tool.is_empty()) {
         tally.failed(group, "build", &format!("{error:#}"));
         return Ok(());
     }
@@ -141,22 +142,20 @@ fn scenarios(
             }
         }
     }
-    for (name, test) in host_tool::TESTS {
-        if selection.has(name) {
-            let start = Instant::now();
-            match test(workspace, &mut peers, target) {
-                Ok(()) => tally.passed(group, name, start),
-                Err(error) => tally.failed(group, name, &format!("{error:#}")),
-            }
+    for (name, test) in tool {
+        let start = Instant::now();
+        match test(workspace, &mut peers, target) {
+            Ok(()) => tally.passed(group, name, start),
+            Err(error) => tally.failed(group, name, &format!("{error:#}")),
         }
     }
     Ok(())
 }
 
-/// Builds everything the rows boot, before the first of them.
-fn build(workspace: &Workspace, target: Target, rows: &[Scenario]) -> Result<()> {
+/// Builds everything that the rows and the tests of the tool boot, before the first of them.
+fn build(workspace: &Workspace, target: Target, rows: &[Scenario], tool: bool) -> Result<()> {
     let mut images = rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>();
-    images.push("default");
+    images.extend(tool.then_some("default"));
     images.sort();
     images.dedup();
     for image in images {

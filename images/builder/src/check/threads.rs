@@ -78,7 +78,13 @@ impl Peer {
                 stream.shutdown(Shutdown::Write)?;
                 drain(&mut stream);
             }
-            Self::Silent => drain(&mut stream),
+            Self::Silent => {
+                drain(&mut stream);
+                // not even an end of its own
+                loop {
+                    thread::park();
+                }
+            }
             Self::Garbage => respond(stream, b"220 ready when you are\r\n")?,
             Self::Short => {
                 respond(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort\n")?

@@ -7,10 +7,12 @@
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
 //! | [`check`] | the tests: groups, the table of scenarios, the peers |
+//! | [`bench`] | the image beside Linux and curl |
 //! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
 #![forbid(unsafe_code)]
 
 mod accel;
+mod bench;
 mod certificate;
 mod check;
 mod compile;
@@ -73,6 +75,7 @@ fn command() -> Result<ExitCode> {
         Some("build") => run::build(&workspace, arguments),
         Some("run") => run::run(&workspace, arguments, run::Build::IfChanged),
         Some(RUN_BUILT) => run::run(&workspace, arguments, run::Build::Never),
+        Some("bench") => bench::bench(&workspace, arguments),
         Some("test") => check::test(&workspace, arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");

@@ -10,7 +10,7 @@
 mod cargo;
 mod files;
 mod host_tool;
-mod peers;
+pub mod peers;
 mod runner;
 mod scenario;
 mod threads;

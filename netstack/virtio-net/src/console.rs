@@ -190,6 +190,22 @@ impl<H: Hal, T: Bus> Console<H, T> {
         }
     }
 
+    /// Whether a [`read`](Self::read) that returned `Pending` is worth another try. Changes nothing
+    /// and arms nothing.
+    pub fn can_read(&self, port: Port) -> bool {
+        self.has_news() || self.ports[port.0].input.has_news()
+    }
+
+    /// Whether a [`write`](Self::write) or [`flush`](Self::flush) that returned `Pending` is worth
+    /// another try. Changes nothing and arms nothing.
+    pub fn can_write(&self, port: Port) -> bool {
+        self.has_news() || self.ports[port.0].output.has_news()
+    }
+
+    fn has_news(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.incoming.has_news())
+    }
+
     fn open(&mut self, n: usize) {
         if let Some(control) = &mut self.control {
             let message = Control::PortOpen { port: n as u32, open: true };

@@ -206,6 +206,11 @@ impl<H: Hal, const SIZE: usize> Queue<H, SIZE> {
             // 2.7.7.1: the ring is looked at after the flag was written, as everyone sees it.
             fence(Ordering::SeqCst);
         }
+        self.has_news()
+    }
+
+    /// Whether [`take`](Self::take) would give a buffer, or find a fault.
+    pub(crate) fn has_news(&self) -> bool {
         self.fault.is_none() && self.ring.can_pop()
     }
 

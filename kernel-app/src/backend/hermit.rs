@@ -1,0 +1,346 @@
+//! The machine itself: virtio devices, our own stack on them, the console's ports as streams.
+//!
+//! One thread does everything. All devices raise one interrupt vector, which moves one word: the
+//! reactor waits for that.
+
+use super::Machine;
+use crate::config::{Config, Network};
+use client::flow::tls::no_entropy;
+use client::sink::{Input, Output};
+use client::{Cause, Error, Exit, Stage};
+use core::future::Future;
+use core::pin::Pin;
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::io::{AssertAsync, empty};
+use spin::Mutex;
+use stack::Cidr;
+use stack::smol::{self, Idle, Ipv4, Stack, SystemClock};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+use virtio_net::platform::Interrupts;
+use virtio_net::ring0::{Mmio, Ring0};
+use virtio_net::transport::PciTransport;
+use virtio_net::{Console, Devices, Lines, NetDevice, Port, PortError, Rng};
+
+type Transport = PciTransport<Ring0>;
+type Device = NetDevice<Ring0, Transport>;
+
+/// The port that carries the payload out.
+const STDOUT: &str = "mimic.stdout";
+/// The port that carries input in.
+const STDIN: &str = "mimic.stdin";
+/// How long a device may take for what devices do at once.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The boot words, as the kernel hands them on.
+pub fn words() -> Result<Vec<String>, String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
+        .collect()
+}
+
+/// Brings the devices up and runs `main` on them.
+pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
+    match set_up(config) {
+        Ok(Parts { stack, idle, streams }) => {
+            let machine = Machine {
+                net: Arc::new(stack.clone()),
+                stdin: streams.as_ref().map_or_else(|| Box::new(empty()) as Input, Streams::input),
+                stdout: streams.as_ref().map_or_else(
+                    || Box::new(AssertAsync::new(io::stdout())) as Output,
+                    Streams::output,
+                ),
+                stderr: Box::new(io::stderr()),
+                boot: None,
+            };
+            let service = || {
+                streams.as_ref().map(Streams::wake);
+                false
+            };
+            smol::block_on(&stack, &idle, service, main(machine))
+        }
+        Err(Failure { text, exit }) => {
+            eprintln!("error: {text}");
+            exit as u8
+        }
+    }
+}
+
+/// Ends the machine.
+pub fn exit(code: u8) -> ! {
+    hermit::exit(code.into())
+}
+
+/// A machine that is ready.
+struct Parts {
+    stack: Stack<Device>,
+    idle: Interrupt,
+    /// None where the machine has no such ports: then the serial console takes the output.
+    streams: Option<Streams>,
+}
+
+/// Why there is no machine to run on.
+struct Failure {
+    text: String,
+    exit: Exit,
+}
+
+impl Failure {
+    fn new(exit: Exit, text: impl ToString) -> Self {
+        Self { text: text.to_string(), exit }
+    }
+}
+
+fn set_up(config: &Config) -> Result<Parts, Failure> {
+    let ring0 = Ring0::new().map_err(|error| Failure::new(Exit::Software, error))?;
+    let machine = virtio_net::Machine::new(ring0, &Kernel);
+    let Devices { nets, rng, console, lines, skipped } = machine.discover();
+    for device in &skipped {
+        log::warn!("not used: {device}");
+    }
+    let idle = Interrupt { word: machine.word(), lines };
+    if let Some(rng) = rng {
+        seed(rng, &idle);
+    }
+    let device = choose(nets, config)?;
+    let stack = start(device, &config.network)?;
+    let streams = console.and_then(|console| Streams::new(console, &idle));
+    Ok(Parts { stack, idle, streams })
+}
+
+/// The device that is to serve. None without a source of randomness: ports and sequence numbers are
+/// drawn from the kernel's pool, and nothing is sent that could be guessed.
+fn choose(mut nets: Vec<Device>, config: &Config) -> Result<Option<Device>, Failure> {
+    let (count, wanted) = (nets.len(), config.network.interface);
+    if count == 0 {
+        return Ok(None);
+    }
+    if wanted >= count {
+        let text = format!("--interface={wanted}: the network devices are 0 to {}", count - 1);
+        return Err(Failure::new(Exit::Usage, text));
+    }
+    if !hermit::entropy::is_ready() {
+        return match &config.target {
+            Some(target) if !config.run.check => {
+                let (stage, target) = (Stage::Network, target.to_string());
+                let error = Error { stage, target, cause: Cause::Unable(no_entropy()) };
+                Err(Failure::new(error.exit(), error))
+            }
+            _ => Ok(None),
+        };
+    }
+    let device = nets.swap_remove(wanted);
+    if !device.link_up() {
+        log::warn!("the link of network device {wanted} is down");
+    }
+    Ok(Some(device))
+}
+
+fn start(device: Option<Device>, network: &Network) -> Result<Stack<Device>, Failure> {
+    let own = device.as_ref().map(NetDevice::mac);
+    // Without a device no address is used.
+    let mac = network.mac.or(own).unwrap_or([2, 0, 0, 0, 0, 0]);
+    let random = |octets: &mut [u8]| {
+        // Without a pool there is no device, and what is drawn goes nowhere.
+        let _ = hermit::entropy::fill(octets);
+    };
+    let mut stack = smol::Config::new(mac, Box::new(random));
+    stack.ipv4 = match network.ipv4 {
+        Some((address, prefix)) => {
+            let address = Cidr::new(address.into(), prefix)
+                .ok_or_else(|| Failure::new(Exit::Usage, format!("no prefix /{prefix} in IPv4")))?;
+            Ipv4::Static { address, gateway: network.ipv4_gateway }
+        }
+        None if network.dhcp() => Ipv4::Dhcp { hostname: network.hostname.clone() },
+        None => Ipv4::Off,
+    };
+    stack.mtu = network.mtu.map(usize::from);
+    Stack::new(stack, device, SystemClock::new()).map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+/// Has the entropy device add to the kernel's pool. The pool may have other sources, so that a
+/// device that gives nothing is only noted.
+fn seed(mut rng: Rng<Ring0, Transport>, idle: &Interrupt) {
+    let mut octets = [0; 48];
+    let deadline = Instant::now() + PATIENCE;
+    match idle.until(deadline, || rng.poll_fill(&mut octets)) {
+        Some(Ok(filled)) => hermit::entropy::add(&octets[..filled]),
+        Some(Err(error)) => log::warn!("{error}"),
+        None => log::warn!("the entropy device does not answer"),
+    }
+    octets.fill(0);
+}
+
+/// The kernel's side of interrupts.
+struct Kernel;
+
+impl Interrupts for Kernel {
+    fn watch(&self, vector: u8) -> &'static AtomicU32 {
+        hermit::interrupt::watch(vector)
+    }
+}
+
+/// Waiting for any device.
+struct Interrupt {
+    word: &'static AtomicU32,
+    lines: Lines<Mmio>,
+}
+
+impl Interrupt {
+    /// Calls `poll` until it is ready, and waits between; `None` when time is up.
+    fn until<T>(&self, deadline: Instant, mut poll: impl FnMut() -> Poll<T>) -> Option<T> {
+        loop {
+            let seen = self.observe();
+            if let Poll::Ready(output) = poll() {
+                return Some(output);
+            }
+            match deadline.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return None,
+                rest => self.wait(seen, Some(rest)),
+            }
+        }
+    }
+}
+
+impl Idle for Interrupt {
+    fn observe(&self) -> u32 {
+        self.word.load(Ordering::Acquire)
+    }
+
+    fn wait(&self, seen: u32, timeout: Option<Duration>) {
+        // A line that was up may have hidden an edge: look at all devices again.
+        if !self.lines.acknowledge() {
+            hermit::interrupt::wait(self.word, seen, timeout);
+        }
+    }
+}
+
+/// The console's two ports, and the tasks that wait for them.
+#[derive(Clone)]
+struct Streams(Arc<Mutex<Shared>>);
+
+struct Shared {
+    console: Console<Ring0, Transport>,
+    stdin: Option<Port>,
+    stdout: Port,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Streams {
+    /// The ports, if the device announces one for the output.
+    fn new(mut console: Console<Ring0, Transport>, idle: &Interrupt) -> Option<Self> {
+        // They are announced in their order on the device: nothing is known of the input's until
+        // then.
+        let deadline = Instant::now() + PATIENCE;
+        let (stdin, stdout) = (STDIN, STDOUT);
+        let found = idle.until(deadline, || match (console.find(stdin), console.find(stdout)) {
+            (Some(stdin), Some(stdout)) => Poll::Ready((Some(stdin), stdout)),
+            _ => Poll::Pending,
+        });
+        let (stdin, stdout) = found.or_else(|| console.find(stdout).map(|port| (None, port)))?;
+        if let Err(error) = console.open_output(stdout) {
+            log::warn!("no payload port: {error}");
+            return None;
+        }
+        let shared = Shared { console, stdin, stdout, reader: None, writer: None };
+        Some(Self(Arc::new(Mutex::new(shared))))
+    }
+
+    fn input(&self) -> Input {
+        match self.0.lock().stdin {
+            Some(port) => Box::new(Stdin { streams: self.clone(), port, open: false }),
+            None => Box::new(empty()),
+        }
+    }
+
+    fn output(&self) -> Output {
+        Box::new(Stdout(self.clone()))
+    }
+
+    /// Wakes the tasks for which there is something to do.
+    fn wake(&self) {
+        let mut shared = self.0.lock();
+        let Shared { console, stdin, stdout, reader, writer } = &mut *shared;
+        let reader = stdin.filter(|port| console.can_read(*port)).and_then(|_| reader.take());
+        let writer = writer.take_if(|_| console.can_write(*stdout));
+        drop(shared);
+        reader.into_iter().chain(writer).for_each(Waker::wake);
+    }
+}
+
+/// Standard input. The host is told that someone reads with the first read.
+struct Stdin {
+    streams: Streams,
+    port: Port,
+    open: bool,
+}
+
+impl AsyncRead for Stdin {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let (streams, port) = (self.streams.clone(), self.port);
+        let mut shared = streams.0.lock();
+        if !self.open {
+            shared.console.open_input(port).map_err(io::Error::other)?;
+            self.open = true;
+        }
+        let polled = shared.console.read(port, octets);
+        if polled.is_pending() {
+            shared.reader = Some(cx.waker().clone());
+        }
+        polled.map_err(to_io)
+    }
+}
+
+/// Standard output.
+struct Stdout(Streams);
+
+impl AsyncWrite for Stdout {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll(cx, |console, port| console.write(port, octets))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, Console::flush)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+impl Stdout {
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        act: impl FnOnce(&mut Console<Ring0, Transport>, Port) -> Poll<Result<T, PortError>>,
+    ) -> Poll<io::Result<T>> {
+        let mut shared = self.0.0.lock();
+        let port = shared.stdout;
+        let polled = act(&mut shared.console, port);
+        if polled.is_pending() {
+            shared.writer = Some(cx.waker().clone());
+        }
+        polled.map_err(to_io)
+    }
+}
+
+fn to_io(error: PortError) -> io::Error {
+    match error {
+        PortError::Closed => io::Error::new(io::ErrorKind::BrokenPipe, error),
+        error => io::Error::other(error),
+    }
+}

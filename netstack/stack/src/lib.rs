@@ -6,6 +6,7 @@
 
 mod error;
 mod net;
+pub mod sim;
 pub mod smol;
 mod time;
 

@@ -26,6 +26,7 @@
 //! generator, seeded strongly but not a cryptographic one; those of outgoing connections are drawn
 //! from [`Config::random`] each.
 
+mod acks;
 mod config;
 mod configure;
 mod datagram;

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) timers: Timers,
     pub(super) waiting_for_address: Vec<Waker>,
     pub(super) waiting_for_graves: Vec<Waker>,
+    /// Connections whose socket is gone.
+    pub(super) ended: Vec<(SocketAddr, SocketAddr)>,
     random: Random,
     /// Ports of connections that ended lately, and until when not to use them again.
     resting_ports: VecDeque<(u16, Instant)>,
@@ -75,6 +77,7 @@ impl State {
             timers: Timers::default(),
             waiting_for_address: Vec::new(),
             waiting_for_graves: Vec::new(),
+            ended: Vec::new(),
             random: config.random,
             resting_ports: VecDeque::new(),
             next_id: 0,
@@ -116,6 +119,10 @@ impl State {
                 turn.more = false;
                 break;
             }
+            // A burst of SYNs needs a listening socket each.
+            if !self.listeners.is_empty() {
+                self.refill_listeners();
+            }
         }
         self.check_connections(now, Phase::Received);
         for error in core::mem::take(&mut device.seen().errors) {
@@ -142,6 +149,9 @@ impl State {
         self.refill_listeners();
         self.tend_graves(now);
 
+        for (local, remote) in self.ended.drain(..) {
+            device.seen().acks.forget((local.port(), remote.ip(), remote.port()));
+        }
         self.collect_ready(wakers);
         if self.is_settled() {
             wakers.append(&mut self.waiting_for_graves);

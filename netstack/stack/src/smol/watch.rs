@@ -2,8 +2,8 @@
 //!
 //! smoltcp keeps to itself two things that an error message needs: which neighbours do not answer
 //! (ARP, RFC 826; neighbour discovery, RFC 4861 §7.2) and the ICMP errors that concern a TCP or UDP
-//! socket (RFC 792; RFC 4443 §3.1). Both can be read off the frames. It also caps the MTU and
-//! notices when the transmit queue is full.
+//! socket (RFC 792; RFC 4443 §3.1). Both can be read off the frames. It also caps the MTU, notices
+//! when the transmit queue is full, and mends acknowledgements (see [`Acks`]).
 
 use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, SocketAddr};
@@ -15,6 +15,7 @@ use smoltcp::wire::{
     Ipv6Packet, TcpPacket, UdpPacket,
 };
 
+use super::acks::Acks;
 use crate::{Instant, Unreachable};
 
 /// Wraps a device.
@@ -33,6 +34,9 @@ pub(super) struct Seen {
     /// ICMP errors about packets of ours, oldest first; never more than [`MAX_EVENTS`].
     pub(super) errors: Vec<IcmpError>,
     pending: Vec<Pending>,
+    pub(super) acks: Acks,
+    /// The device computes TCP checksums.
+    checksum_offload: bool,
 }
 
 /// An ICMP error, read from the packet of ours that it quotes.
@@ -65,7 +69,10 @@ impl<D: Device> Watch<D> {
         Self {
             max_transmission_unit: caps.max_transmission_unit.min(cap),
             device,
-            seen: RefCell::default(),
+            seen: RefCell::new(Seen {
+                checksum_offload: !caps.checksum.tcp.tx(),
+                ..Seen::default()
+            }),
             exhausted: Cell::new(false),
         }
     }
@@ -120,8 +127,9 @@ impl Seen {
         self.pending.retain(|p| p.addr != addr);
     }
 
-    fn sent(&mut self, frame: &[u8]) {
-        let Ok(frame) = EthernetFrame::new_checked(frame) else { return };
+    fn sent(&mut self, frame: &mut [u8]) {
+        self.acks.sent(frame, !self.checksum_offload);
+        let Ok(frame) = EthernetFrame::new_checked(&*frame) else { return };
         match frame.ethertype() {
             EthernetProtocol::Arp => {
                 if let Ok(arp) = ArpPacket::new_checked(frame.payload())
@@ -143,6 +151,7 @@ impl Seen {
     }
 
     fn received(&mut self, frame: &[u8]) {
+        self.acks.received(frame);
         let Ok(frame) = EthernetFrame::new_checked(frame) else { return };
         match frame.ethertype() {
             EthernetProtocol::Arp => {
@@ -373,7 +382,7 @@ mod tests {
         for second in 0..3 {
             seen.now = Instant::from_millis(second * 1000);
             assert!(!seen.is_silent(HOST, seen.now));
-            seen.sent(&arp(1, [192, 0, 2, 1], [192, 0, 2, 9]));
+            seen.sent(&mut arp(1, [192, 0, 2, 1], [192, 0, 2, 9]));
         }
         assert!(!seen.is_silent(HOST, Instant::from_millis(2999)));
         assert_eq!(seen.next_verdict(Instant::from_millis(2500)), Some(Instant::from_millis(3000)));
@@ -443,7 +452,7 @@ mod tests {
                 }
             }
             seen.received(&frame);
-            seen.sent(&frame);
+            seen.sent(&mut frame);
         }
         assert!(seen.errors.len() <= MAX_EVENTS && seen.pending.len() <= MAX_EVENTS);
     }

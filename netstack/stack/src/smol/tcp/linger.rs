@@ -18,6 +18,7 @@ pub(in crate::smol) type Graves = Vec<Grave>;
 pub(in crate::smol) struct Grave {
     handle: SocketHandle,
     pub(in crate::smol) local: SocketAddr,
+    remote: SocketAddr,
     /// Until when the peer has to make progress.
     until: Instant,
     /// State and octets not acknowledged when last looked at: a change is progress.
@@ -25,8 +26,9 @@ pub(in crate::smol) struct Grave {
 }
 
 impl Grave {
-    pub(super) fn new(handle: SocketHandle, local: SocketAddr, until: Instant) -> Self {
-        Self { handle, local, until, seen: (TcpState::Closed, usize::MAX) }
+    pub(super) fn new(handle: SocketHandle, connection: &Connection, until: Instant) -> Self {
+        let (local, remote) = (connection.local, connection.remote);
+        Self { handle, local, remote, until, seen: (TcpState::Closed, usize::MAX) }
     }
 }
 
@@ -41,6 +43,7 @@ impl State {
             match socket.state() {
                 TcpState::SynSent | TcpState::Listen => {
                     self.sockets.remove(handle);
+                    self.ended.push((connection.local, connection.remote));
                     if matches!(connection.role, Role::Opening { .. }) {
                         self.rest_port(connection.local, now);
                     }
@@ -50,7 +53,7 @@ impl State {
                 _ => socket.close(),
             }
             let until = now + self.tcp.linger;
-            self.graves.push(Grave::new(handle, connection.local, until));
+            self.graves.push(Grave::new(handle, &connection, until));
         }
         Some(connection)
     }
@@ -68,13 +71,13 @@ impl State {
         graves.retain_mut(|grave| {
             let socket = self.sockets.get_mut::<tcp::Socket>(grave.handle);
             if socket.state() == TcpState::Closed && socket.remote_endpoint().is_none() {
-                gone.push((grave.handle, grave.local));
+                gone.push((grave.handle, grave.local, grave.remote));
                 return false;
             }
             // Buffers are what costs; a late FIN of this peer is then answered by a reset.
             if socket.state() == TcpState::TimeWait && resting > 0 {
                 resting -= 1;
-                gone.push((grave.handle, grave.local));
+                gone.push((grave.handle, grave.local, grave.remote));
                 return false;
             }
             // Octets that nobody will read.
@@ -89,7 +92,7 @@ impl State {
                 grave.until = now + patience;
             } else if grave.until <= now {
                 if seen.0 == TcpState::Closed {
-                    gone.push((grave.handle, grave.local));
+                    gone.push((grave.handle, grave.local, grave.remote));
                     return false;
                 }
                 socket.abort();
@@ -99,8 +102,9 @@ impl State {
             true
         });
         self.graves = graves;
-        for (handle, local) in gone {
+        for (handle, local, remote) in gone {
             self.sockets.remove(handle);
+            self.ended.push((local, remote));
             self.rest_port(local, now);
         }
     }

@@ -83,15 +83,14 @@ impl Listener {
         let mut state = self.shared.lock();
         let listening =
             state.listeners.get_mut(&self.id).expect("listening as long as the listener exists");
-        match listening.ready.pop_front() {
-            Some(id) => Poll::Ready(Ok(TcpStream::new(self.shared.clone(), id))),
-            None => {
-                let old = listening.waker.replace(waker);
-                drop(state);
-                drop(old);
-                Poll::Pending
-            }
+        if let Some(id) = listening.ready.pop_front() {
+            drop(state);
+            return Poll::Ready(Ok(TcpStream::new(self.shared.clone(), id)));
         }
+        let old = listening.waker.replace(waker);
+        drop(state);
+        drop(old);
+        Poll::Pending
     }
 }
 
@@ -118,10 +117,19 @@ impl State {
     pub(in crate::smol) fn refill_listeners(&mut self) {
         let mut missing = Vec::new();
         for (id, listener) in &self.listeners {
-            let offered =
-                self.connections.values().filter(|c| c.role == Role::Offered(*id)).count();
-            let wanted = listener.backlog.saturating_sub(listener.ready.len() + offered);
-            missing.extend(core::iter::repeat_n((*id, listener.port), wanted));
+            let mut listening = 0;
+            let mut half_open = 0;
+            for connection in self.connections.values().filter(|c| c.role == Role::Offered(*id)) {
+                let socket = connection.handle.map(|h| self.sockets.get::<tcp::Socket>(h).state());
+                match socket {
+                    Some(TcpState::Listen) => listening += 1,
+                    _ => half_open += 1,
+                }
+            }
+            if half_open < MAX_HALF_OPEN {
+                let wanted = listener.backlog.saturating_sub(listener.ready.len() + listening);
+                missing.extend(core::iter::repeat_n((*id, listener.port), wanted));
+            }
         }
         for (listener, port) in missing {
             let mut socket = socket(&self.tcp);
@@ -157,4 +165,6 @@ impl State {
 }
 
 const MAX_BACKLOG: usize = 64;
+/// Handshakes under way at a listener; a flood of SYNs gets no further.
+const MAX_HALF_OPEN: usize = 64;
 const HALF_OPEN: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(60);

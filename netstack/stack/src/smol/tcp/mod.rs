@@ -116,11 +116,7 @@ impl State {
                     }
                     connection.finished = true;
                     connection.handle = None;
-                    self.graves.push(linger::Grave::new(
-                        handle,
-                        connection.local,
-                        now + self.tcp.linger,
-                    ));
+                    self.graves.push(linger::Grave::new(handle, connection, now + self.tcp.linger));
                 }
                 TcpState::Established | TcpState::CloseWait => {
                     if let Role::Offered(listener) = connection.role {
@@ -144,7 +140,9 @@ impl State {
             }
         }
         for id in vanished {
-            if let Some(Connection { handle: Some(handle), .. }) = self.connections.remove(&id) {
+            let Some(connection) = self.connections.remove(&id) else { continue };
+            self.ended.push((connection.local, connection.remote));
+            if let Some(handle) = connection.handle {
                 self.sockets.remove(handle);
             }
         }
@@ -202,6 +200,7 @@ impl State {
         }
         connection.failure.get_or_insert(why);
         connection.handle = None;
+        self.ended.push((connection.local, connection.remote));
         self.sockets.remove(handle);
     }
 

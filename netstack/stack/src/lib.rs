@@ -1,10 +1,17 @@
 //! TCP, UDP and raw IP over smoltcp, over host sockets and over a simulated wire.
 //!
-//! [`Net`] is the seam: protocols above it hold an `Arc<dyn Net>` and never see what is below.
+//! [`Net`] is the seam: protocols above it hold an `Arc<dyn Net>` and never see what is below, which
+//! is one of
+//!
+//! - [`smol`]: smoltcp over any Ethernet device, with a reactor for one thread;
+//! - `host` (feature `host`): the host system's sockets;
+//! - [`sim`]: smoltcp over a simulated wire, under a virtual clock, for tests.
 
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(feature = "host")]
+pub mod host;
 mod net;
 pub mod sim;
 pub mod smol;

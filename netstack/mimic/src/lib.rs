@@ -12,6 +12,7 @@ mod error;
 pub mod flow;
 #[cfg(feature = "futures-io")]
 mod io;
+mod join;
 mod key;
 mod list;
 mod map;
@@ -20,6 +21,7 @@ mod plan;
 mod policy;
 mod registry;
 pub mod report;
+mod solve;
 
 pub use arg::{Arg, Product, default, map, opt, req};
 pub use connect::Connected;

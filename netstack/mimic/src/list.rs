@@ -11,11 +11,6 @@ impl<T> List<T> {
         Self { head: None }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_none()
-    }
-
-    /// How many items there are.
     pub(crate) fn len(&self) -> usize {
         self.head.as_ref().map_or(0, |cell| cell.len)
     }
@@ -67,6 +62,13 @@ impl<T> Drop for List<T> {
 
 pub(crate) struct Iter<'a, T> {
     next: Option<&'a Cell<T>>,
+}
+
+impl<T> Iter<'_, T> {
+    /// Whether nothing comes any more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
 }
 
 impl<'a, T> Iterator for Iter<'a, T> {

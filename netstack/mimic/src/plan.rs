@@ -4,25 +4,32 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::pin::Pin;
+use core::future::poll_fn;
+use core::task::Poll;
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Slot};
 use crate::error::{PlanError, PlanFailure};
 use crate::key::{Id, Key, Shown, Value};
-use crate::policy::Policy;
-use crate::registry::Registry;
-use crate::report::{self, Candidate, Given, Origin, Report};
+use crate::policy::{Alarm, Clock, Policy};
+use crate::registry::{Entry, Registry};
+use crate::report::{Candidate, Given, Lack, Missing, Origin, Report};
+use crate::solve::Solver;
 
 /// The candidates of one resolution in the order in which they are connected.
+///
+/// A plan can be connected more than once; its derivations are not run again.
 #[derive(Clone)]
 pub struct Plan {
+    /// The endpoints of the report's candidates, at the same index.
     pub(crate) endpoints: Vec<(Id, Value)>,
     pub(crate) report: Report,
     ctx: Ctx,
+    /// What was found for the keys that were asked for, by ascending key.
+    found: Vec<(Id, Value)>,
 }
 
 impl Plan {
-    /// The candidates in order.
+    /// The candidates in order; at least one.
     pub fn candidates(&self) -> &[Candidate] {
         &self.report.plan
     }
@@ -32,9 +39,13 @@ impl Plan {
         &self.report
     }
 
-    /// The value that the resolution found for `key`, given or derived.
+    /// The value of `key` in this resolution: the newest one given, else the one derived. `None`
+    /// when there is neither, and when nothing asked for the key.
     pub fn get<T: Send + Sync + 'static>(&self, key: &Key<T>) -> Option<Arc<T>> {
-        self.ctx.get(key)
+        match self.found.binary_search_by_key(&key.id(), |(id, _)| *id) {
+            Ok(index) => self.found[index].1.typed(),
+            Err(_) => self.ctx.get(key),
+        }
     }
 }
 
@@ -44,81 +55,141 @@ impl fmt::Debug for Plan {
     }
 }
 
-impl Registry {
-    /// Finds the candidates for a connection.
-    pub async fn plan(&self, ctx: &Ctx, policy: &Policy) -> Result<Plan, PlanError> {
-        let mut report = Report::default();
-        if policy.lacks_timer() {
-            return Err(PlanError { kind: PlanFailure::NoTimer, report: Box::new(report) });
-        }
-        for slot in ctx.in_order() {
-            for value in slot.values.iter() {
-                let value = Shown { meta: Arc::clone(&slot.meta), value: value.clone() };
-                report.values.push(Given { key: slot.meta.name.clone(), value });
-            }
-        }
-        let mut found = Vec::new();
-        for entry in self.entries() {
-            let Some(slot) = ctx.slot(entry.endpoint.id) else { continue };
-            for (rank, value) in slot.values.iter().enumerate() {
-                found.push((entry, (0, slot.place), Origin::Value(rank), value.clone()));
-            }
-            for (rank, derivation) in slot.derivations.iter().enumerate() {
-                if let Some(value) = run(ctx, derivation, &mut Vec::new()).await {
-                    found.push((entry, (1, slot.place), Origin::Derivation(rank), value));
-                }
-            }
-        }
-        found.sort_by_key(|(entry, place, ..)| (entry.priority.is_none(), entry.priority, *place));
-        let mut endpoints = Vec::new();
-        for (entry, _, origin, value) in found {
-            report.plan.push(Candidate {
-                protocol: entry.name,
-                priority: entry.priority,
-                endpoint: Shown { meta: Arc::clone(&entry.endpoint), value: value.clone() },
-                origin,
-            });
-            endpoints.push((entry.endpoint.id, value));
-        }
-        if endpoints.is_empty() {
-            for entry in self.entries() {
-                report.missing.push(report::Missing {
-                    protocol: entry.name,
-                    priority: entry.priority,
-                    derivation: None,
-                    chain: alloc::vec![entry.endpoint.name.clone()],
-                    elided: 0,
-                    cause: report::Lack::NotGiven,
-                });
-            }
-            return Err(PlanError { kind: PlanFailure::NoCandidate, report: Box::new(report) });
-        }
-        Ok(Plan { endpoints, report, ctx: ctx.clone() })
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)
     }
 }
 
-fn run<'a>(
-    ctx: &'a Ctx,
-    derivation: &'a crate::arg::Derivation,
-    above: &'a mut Vec<Id>,
-) -> Pin<Box<dyn Future<Output = Option<Value>> + Send + 'a>> {
-    Box::pin(async move {
-        let mut found = Vec::new();
-        for need in &derivation.needs {
-            let mut value = None;
-            if let Some(slot) = ctx.slot(need.meta.id) {
-                value = slot.values.newest().cloned();
-                for derivation in slot.derivations.iter() {
-                    if value.is_some() || above.contains(&need.meta.id) {
-                        break;
-                    }
-                    above.push(need.meta.id);
-                    value = run(ctx, derivation, above).await;
-                    above.pop();
-                }
-            }
-            found.push(value);
+impl Registry {
+    /// Finds the candidates for a connection: runs the derivations that the protocols' endpoints
+    /// need, independent ones at once and each at most once, and puts the endpoints in order.
+    ///
+    /// Dropping the future drops every derivation under way.
+    ///
+    /// # Errors
+    /// [`PlanFailure`] says which. When it is that there is no candidate, the report says for
+    /// each protocol what it lacks.
+    pub async fn plan(&self, ctx: &Ctx, policy: &Policy) -> Result<Plan, PlanError> {
+        if policy.lacks_timer() {
+            return Err(PlanError { kind: PlanFailure::NoTimer, report: Box::default() });
         }
-        derivation.start(&found)?.await.ok()
-    })
+        let clock = policy.clock();
+        self.plan_until(ctx, clock, &mut Alarm::new(clock, policy.deadline)).await
+    }
+
+    pub(crate) async fn plan_until(
+        &self,
+        ctx: &Ctx,
+        clock: Clock<'_>,
+        alarm: &mut Alarm<'_>,
+    ) -> Result<Plan, PlanError> {
+        let roots = self.roots(ctx);
+        let mut solver = Solver::new(ctx, clock, roots.iter().filter_map(|root| root.slot));
+        let in_time = poll_fn(|cx| match solver.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending if alarm.poll(cx) => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        });
+        let in_time = in_time.await;
+        solver.finish();
+
+        let mut report =
+            Report { timed: clock.is_timed(), values: given(ctx), ..Report::default() };
+        let mut endpoints = Vec::new();
+        for class in roots.chunk_by(|a, b| a.entry.priority == b.entry.priority) {
+            list_class(class, &solver, &mut report, &mut endpoints);
+        }
+        let found = solver.found();
+        report.derivations = solver.derived;
+        report.cycles = solver.cycles;
+        report.span.end = clock.now();
+
+        let kind = if !in_time {
+            PlanFailure::TimedOut
+        } else if !endpoints.is_empty() {
+            return Ok(Plan { endpoints, report, ctx: ctx.clone(), found });
+        } else if report.missing.iter().any(|missing| matches!(missing.cause, Lack::Cyclic(_))) {
+            PlanFailure::Cycle
+        } else {
+            PlanFailure::NoCandidate
+        };
+        Err(PlanError { kind, report: Box::new(report) })
+    }
+
+    /// The protocols in the order in which their endpoints are listed: by priority, those that
+    /// have bindings first, these by the place of their key in the context.
+    fn roots<'a>(&'a self, ctx: &'a Ctx) -> Vec<Root<'a>> {
+        let entries = self.entries();
+        let mut roots: Vec<Root<'_>> =
+            entries.map(|entry| Root { entry, slot: ctx.slot(entry.endpoint.id) }).collect();
+        roots.sort_unstable_by_key(|Root { entry, slot }| {
+            let place = slot.map_or(entry.place, |slot| slot.place);
+            (entry.priority.is_none(), entry.priority, slot.is_none(), place)
+        });
+        roots
+    }
+}
+
+/// A protocol and the bindings of its endpoint.
+struct Root<'a> {
+    entry: &'a Arc<Entry>,
+    slot: Option<&'a Slot>,
+}
+
+/// Lists what the protocols of one priority have: given endpoints first, then derived ones, and
+/// what is missing.
+fn list_class(
+    class: &[Root<'_>],
+    solver: &Solver<'_>,
+    report: &mut Report,
+    endpoints: &mut Vec<(Id, Value)>,
+) {
+    let bound = || class.iter().filter_map(|root| Some((root.entry, root.slot?)));
+    let mut add = |entry: &Entry, value: &Value, origin| {
+        endpoints.push((entry.endpoint.id, value.clone()));
+        let endpoint = Shown { meta: Arc::clone(&entry.endpoint), value: value.clone() };
+        let (protocol, priority) = (entry.name, entry.priority);
+        report.plan.push(Candidate { protocol, priority, endpoint, origin });
+    };
+    for (entry, slot) in bound() {
+        for (rank, value) in slot.values.iter().enumerate() {
+            add(entry, value, Origin::Value(rank));
+        }
+    }
+    for (entry, slot) in bound() {
+        for rank in 0..slot.derivations.len() {
+            let Some(job) = solver.root_job(entry.endpoint.id, rank) else { continue };
+            if let Some(value) = solver.product(job) {
+                add(entry, value, Origin::Derivation(job));
+                continue;
+            }
+            let (chain, elided, cause) = solver.lack(job);
+            let (protocol, priority) = (entry.name, entry.priority);
+            let derivation = Some(job);
+            report.missing.push(Missing { protocol, priority, derivation, chain, elided, cause });
+        }
+    }
+    for Root { entry, .. } in class.iter().filter(|root| root.slot.is_none()) {
+        report.missing.push(Missing {
+            protocol: entry.name,
+            priority: entry.priority,
+            derivation: None,
+            chain: Vec::from([entry.endpoint.name.clone()]),
+            elided: 0,
+            cause: Lack::NotGiven,
+        });
+    }
+}
+
+/// The values of a context.
+fn given(ctx: &Ctx) -> Vec<Given> {
+    let mut given = Vec::new();
+    for slot in ctx.in_order() {
+        given.extend(slot.values.iter().map(|value| Given {
+            key: slot.meta.name.clone(),
+            value: Shown { meta: Arc::clone(&slot.meta), value: value.clone() },
+        }));
+    }
+    given
 }

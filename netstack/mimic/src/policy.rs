@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::pin::Pin;
+use core::task::Context;
 use core::time::Duration;
 
 /// How a resolution is carried out. The default has no clock, no deadline and no race.
@@ -32,9 +33,10 @@ impl Policy {
         Self { timer: Some(timer), ..Self::default() }
     }
 
-    /// The time on the policy's clock; zero without one.
-    pub(crate) fn now(&self) -> Duration {
-        self.timer.as_ref().map_or(Duration::ZERO, |timer| timer.now())
+    /// The policy's clock, started now.
+    pub(crate) fn clock(&self) -> Clock<'_> {
+        let timer = self.timer.as_deref();
+        Clock { timer, start: timer.map_or(Duration::ZERO, Timer::now) }
     }
 
     /// Whether it asks for what only a timer can do, and has none.
@@ -60,4 +62,48 @@ pub trait Timer: Send + Sync {
 
     /// Is done after `duration`, not before. Dropping it removes the alarm.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// A timer and when the resolution began on it.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock<'a> {
+    timer: Option<&'a dyn Timer>,
+    start: Duration,
+}
+
+impl Clock<'_> {
+    /// The time since the start; zero without a timer.
+    pub(crate) fn now(&self) -> Duration {
+        self.timer.map_or(Duration::ZERO, |timer| timer.now().saturating_sub(self.start))
+    }
+
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timer.is_some()
+    }
+}
+
+/// Rings at a moment of a clock. The timer is only asked when something has to wait.
+pub(crate) struct Alarm<'a> {
+    clock: Clock<'a>,
+    /// Since the clock's start; `None` never rings.
+    at: Option<Duration>,
+    sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<'a> Alarm<'a> {
+    pub(crate) fn new(clock: Clock<'a>, at: Option<Duration>) -> Self {
+        Self { clock, at, sleep: None }
+    }
+
+    /// Whether it has rung; when not, the task of `cx` is woken as it does.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let (Some(at), Some(timer)) = (self.at, self.clock.timer) else { return false };
+        let sleep =
+            self.sleep.get_or_insert_with(|| timer.sleep(at.saturating_sub(self.clock.now())));
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        (self.at, self.sleep) = (None, None);
+        true
+    }
 }

@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(config: &Config, machine: Machine) -> u8 {
-    let Machine { net, stdin, mut stdout, boot } = machine;
+    let Machine { net, stdin, mut stdout, mut stderr, boot } = machine;
     let run = config.target.as_ref().map(|target| Run::new(config, &net, target));
     let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
@@ -43,11 +43,13 @@ pub async fn run(config: &Config, machine: Machine) -> u8 {
     let flushed = sink::flush(&mut stdout).await;
     let outcome = done.and(flushed);
     let exit = outcome.as_ref().map_or_else(Error::exit, |()| Exit::Ok);
-    if let Some(run) = &run {
-        run.print_reports(boot, exit, outcome.as_ref().err());
-    }
+    let mut said =
+        run.map(|run| run.reports(boot, exit, outcome.as_ref().err())).unwrap_or_default();
     if let Err(error) = &outcome {
-        eprintln!("error: {error}");
+        said += &format!("error: {error}\n");
+    }
+    if let Err(error) = stderr.write_all(said.as_bytes()).and_then(|()| stderr.flush()) {
+        log::debug!("standard error takes nothing: {error}");
     }
     within(&*net, SETTLE, net.settle()).await;
     exit as u8
@@ -155,11 +157,13 @@ impl<'a> Run<'a> {
         outcome
     }
 
-    fn print_reports(&self, boot: Option<Duration>, exit: Exit, error: Option<&Error>) {
+    /// The reports that were asked for.
+    fn reports(&self, boot: Option<Duration>, exit: Exit, error: Option<&Error>) -> String {
         let resolution = self.resolution.lock().take().unwrap_or_default();
         let config = &self.config.run;
+        let mut out = String::new();
         if config.explain && !config.check {
-            eprint!("{}", explain::text(&resolution, &self.trace));
+            out += &explain::text(&resolution, &self.trace);
         }
         if config.report_json {
             let run = report::Run {
@@ -171,8 +175,10 @@ impl<'a> Run<'a> {
                 exit,
                 error: error.map(ToString::to_string),
             };
-            eprintln!("{}", report::text(&run));
+            out += &report::text(&run);
+            out.push('\n');
         }
+        out
     }
 
     /// The registry's error in our words: the last attempt's own error, or what lacks for any attempt.
@@ -184,11 +190,21 @@ impl<'a> Run<'a> {
         });
         match ours.into_iter().next() {
             Some(error) => error.clone(),
-            None => Error {
-                stage: Stage::Connect,
-                target: self.target.to_string(),
-                cause: Cause::NoFlow(error.to_string()),
-            },
+            None => {
+                let scheme = &self.target.scheme;
+                let cause = match Flows::SERVED.contains(scheme) {
+                    true => error.to_string(),
+                    false => {
+                        let served: Vec<_> = Flows::SERVED.iter().map(Scheme::name).collect();
+                        format!("no flow serves `{scheme}` (there are {})", served.join(", "))
+                    }
+                };
+                Error {
+                    stage: Stage::Connect,
+                    target: self.target.to_string(),
+                    cause: Cause::NoFlow(cause),
+                }
+            }
         }
     }
 

@@ -16,6 +16,8 @@ mod discard;
 mod explain;
 mod logger;
 mod report;
+#[cfg(test)]
+mod simulated;
 
 use client::Exit;
 

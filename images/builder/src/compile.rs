@@ -12,6 +12,9 @@ use crate::pack;
 use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
+/// The profile of everything that goes into an image, see the workspace's manifest.
+const PROFILE: &str = "image";
+
 /// The image `name`, built if anything that it is made from has changed.
 pub fn image(
     workspace: &Workspace,
@@ -121,7 +124,7 @@ fn guest_cargo(
     let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace.root())
-        .args(["build", "--release", "--target", target])
+        .args(["build", "--profile", PROFILE, "--target", target])
         .arg(format!("-Zbuild-std={standard_library}"))
         .arg("--target-dir")
         .arg(workspace.guest_target());
@@ -136,7 +139,7 @@ fn select(cargo: &mut Command, manifest: &Manifest) {
 }
 
 fn built(workspace: &Workspace, target: &str, program: &str) -> PathBuf {
-    workspace.guest_target().join(target).join("release").join(program)
+    workspace.guest_target().join(target).join(PROFILE).join(program)
 }
 
 /// Runs cargo; all it says goes to standard error.

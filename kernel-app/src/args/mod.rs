@@ -65,6 +65,9 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
     if config.network.ipv4_gateway.is_some() && config.network.ipv4.is_none() {
         return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });
     }
+    if config.network.ipv4.is_some() && config.network.dhcp == Some(true) {
+        return Err(Error::Conflict { name: "ipv4", other: "dhcp=true" });
+    }
     Ok(config)
 }
 
@@ -101,6 +104,13 @@ fn nearest(name: &str) -> Option<&'static str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
+    /// Two arguments that exclude each other.
+    Conflict {
+        /// The one.
+        name: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// An argument's value has not the expected form.
     Malformed {
         /// The argument.
@@ -160,13 +170,12 @@ pub enum Error {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
-    /// The boot line cannot be split.
-    Words(proto::words::Error),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Conflict { name, other } => write!(f, "--{name} and --{other} exclude each other"),
             Self::Malformed { name, format, value: Some(value), reason } => {
                 write!(f, "--{name}={value}: {reason} (expected --{name}={format})")
             }
@@ -191,7 +200,6 @@ impl fmt::Display for Error {
                 write!(f, "no argument {word}; did you mean --{nearest}? (--help lists them)")
             }
             Self::Unknown { word, nearest: None } => write!(f, "no argument {word} (--help lists them)"),
-            Self::Words(error) => error.fmt(f),
         }
     }
 }

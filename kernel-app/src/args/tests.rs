@@ -31,7 +31,6 @@ fn values_come_behind_a_sign_or_as_the_next_word() {
 fn dhcp_is_asked_unless_there_is_an_address() {
     assert!(config("http://h/").network.dhcp());
     assert!(!config("http://h/ --ipv4=10.0.0.2/24").network.dhcp());
-    assert!(config("http://h/ --ipv4=10.0.0.2/24 --dhcp=true").network.dhcp());
     assert!(!config("http://h/ --dhcp=false").network.dhcp());
 }
 
@@ -52,6 +51,7 @@ fn wrong_words_are_refused_with_what_would_be_right() {
         ("http://h/ --ipv4=10.0.0.2/33", "at most 32 bits"),
         ("http://h/ --ipv4=10.0.0/24", "invalid IPv4 address"),
         ("http://h/ --ipv4-gateway=10.0.0.1", "means nothing without --ipv4"),
+        ("http://h/ --ipv4=10.0.0.2/24 --dhcp=true", "exclude each other"),
         ("http://h/ --dhcp=maybe", "expected --dhcp=BOOL"),
         ("http://h/ --mac=01:00:00:00:00:00", "not the address of one station"),
         ("http://h/ --mac=02:00", "has 6 octets"),

@@ -21,6 +21,7 @@ pub use unix::{exit, run, words};
 use client::sink::{Input, Output};
 use core::time::Duration;
 use stack::Net;
+use std::io::Write;
 use std::sync::Arc;
 
 /// What the program runs on.
@@ -31,6 +32,8 @@ pub struct Machine {
     pub stdin: Input,
     /// Standard output: the payload, exactly.
     pub stdout: Output,
+    /// Standard error: reports and the line that says what went wrong.
+    pub stderr: Box<dyn Write + Send>,
     /// From the machine's start to the program's, where that is known.
     pub boot: Option<Duration>,
 }

@@ -24,6 +24,7 @@ pub fn run<F: Future<Output = u8>>(_config: &Config, main: impl FnOnce(Machine) 
         net: Arc::new(HostNet::new()),
         stdin: Box::new(Unblock::with_capacity(BUFFER, std::io::stdin())),
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
+        stderr: Box::new(std::io::stderr()),
         boot: None,
     };
     stack::host::block_on(main(machine))

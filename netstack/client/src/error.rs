@@ -152,7 +152,8 @@ impl Error {
             Cause::Net(stack::Error::Reset) | Cause::CutShort(_) | Cause::Protocol(_) => {
                 Exit::Protocol
             }
-            Cause::Net(_) | Cause::NoFlow(_) | Cause::Unable(_) => Exit::Connect,
+            Cause::Net(_) | Cause::Unable(_) => Exit::Connect,
+            Cause::NoFlow(_) => Exit::Usage,
             Cause::Output(_) => Exit::Software,
             Cause::Status(_) => Exit::Status,
         }

@@ -1,7 +1,7 @@
 //! Every flow of the crate, registered: their keys, and how their endpoints derive from a target.
 //!
 //! ```text
-//!  dialer ─┬─────────────┬──────────► tcp (http, tcp, git)
+//!  dialer ─┬─────────────┬──────────► tcp (http, tcp)
 //!  host   ─┤             ├──────────► udp (udp)
 //!  port   ─┤             └──────────► raw (icmp, raw) ◄── ip-protocol
 //!          └─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
@@ -80,7 +80,7 @@ impl Flows {
         let handle = self.tcp.clone();
         let ctx = ctx
             .fold(self.tcp.endpoint(), place, |(scheme, dialer, host, port)| async move {
-                matches!(*scheme, Scheme::Http | Scheme::Tcp | Scheme::Git)
+                matches!(*scheme, Scheme::Http | Scheme::Tcp)
                     .then(|| tcp_endpoint(&dialer, &host, *port))
             })
             .fold(
@@ -137,6 +137,17 @@ impl Flows {
             },
         )
     }
+
+    /// The schemes that one of these flows serves.
+    pub const SERVED: [Scheme; 7] = [
+        Scheme::Http,
+        Scheme::Https,
+        Scheme::Icmp,
+        Scheme::Raw,
+        Scheme::Tcp,
+        Scheme::Tls,
+        Scheme::Udp,
+    ];
 
     /// `ctx` with the values that a target gives.
     #[must_use]

@@ -82,7 +82,9 @@ impl Settings {
 
 /// What a machine without a source of random octets is told.
 pub fn no_entropy() -> String {
-    "no entropy source: neither RDSEED nor RDRAND nor virtio-rng (add `-device virtio-rng-pci`, or a CPU that has them)".into()
+    "no entropy source: neither RDSEED nor RDRAND nor virtio-rng (--rng virtio, which is QEMU's -device virtio-rng-pci, \
+     or a CPU that has them)"
+        .into()
 }
 
 /// The instruction sets that graviola's primitives need and this CPU lacks.

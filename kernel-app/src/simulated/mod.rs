@@ -1,0 +1,228 @@
+//! The table of scenarios over the simulated wire: the rows that run on machine and process run here too, with
+//! scripted peers, no process and no time of the host.
+
+mod peers;
+
+use crate::backend::Machine;
+use crate::{app, args};
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use futures_io::AsyncWrite;
+use futures_lite::io::Cursor;
+use peers::World;
+use proto::quantity;
+use serde::Deserialize;
+use spin::Mutex;
+use std::io;
+use std::sync::Arc;
+
+/// A row, as images/builder/scenarios/README.md describes it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    name: String,
+    #[serde(default)]
+    targets: Option<Vec<String>>,
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    run: Vec<String>,
+    arguments: Vec<String>,
+    #[serde(default)]
+    stdin: Stdin,
+    #[serde(default)]
+    exit: u8,
+    #[serde(default)]
+    stdout: Stdout,
+    #[serde(default)]
+    stderr: Vec<String>,
+    lines: Option<usize>,
+    #[serde(default)]
+    root: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stdin {
+    #[default]
+    Null,
+    Text(String),
+    File(String),
+    Open,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stdout {
+    Text(String),
+    Hex(String),
+    File(String),
+    Contains(Vec<String>),
+}
+
+impl Default for Stdout {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct Table {
+    scenario: Vec<Scenario>,
+}
+
+/// Files beyond this are left to the real machines: a debug build of two stacks is slow.
+const LARGEST_FILE: u64 = 16 << 20;
+
+impl Scenario {
+    /// Rows that name a target, an image or the machine's options are about that.
+    fn runs_here(&self) -> bool {
+        let large = |text: &str| {
+            text.split("{file:")
+                .skip(1)
+                .filter_map(|rest| rest.split('}').next())
+                .any(|size| quantity::size(size).is_ok_and(|size| size > LARGEST_FILE))
+        };
+        self.targets.is_none()
+            && self.image.is_none()
+            && self.run.is_empty()
+            && !self.root
+            && !self.arguments.iter().any(|argument| large(argument))
+    }
+}
+
+#[test]
+fn the_table_holds_over_the_simulated_wire() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../images/builder/scenarios");
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let mut failures = Vec::new();
+    let mut ran = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let table: Table =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for scenario in table.scenario.iter().filter(|scenario| scenario.runs_here()) {
+            ran += 1;
+            if let Err(text) = run(scenario) {
+                failures.push(format!("{}: {text}", scenario.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} of {ran} rows fail:\n{}", failures.len(), failures.join("\n"));
+    assert!(ran > 40, "only {ran} rows ran");
+}
+
+fn run(scenario: &Scenario) -> Result<(), String> {
+    let mut world = World::new();
+    let words: Vec<_> = scenario.arguments.iter().map(|argument| world.fill(argument)).collect();
+    let stdout = Captured::default();
+    let stderr = Captured::default();
+    let exit = match args::parse(words) {
+        Ok(config) => {
+            let machine = Machine {
+                net: Arc::new(world.client().net.clone()),
+                stdin: match &scenario.stdin {
+                    Stdin::Null => Box::new(futures_lite::io::empty()),
+                    Stdin::Text(text) => Box::new(Cursor::new(text.clone())),
+                    Stdin::File(name) => Box::new(Cursor::new(peers::file(name))),
+                    Stdin::Open => Box::new(Silent),
+                },
+                stdout: Box::new(stdout.clone()),
+                stderr: Box::new(stderr.clone()),
+                boot: None,
+            };
+            world.network.run(app::run(&config, machine)).map_err(|stalled| stalled.to_string())?
+        }
+        Err(error) => {
+            io::Write::write_all(&mut stderr.clone(), format!("error: {error}\n").as_bytes())
+                .unwrap();
+            64
+        }
+    };
+    let said = String::from_utf8_lossy(&stderr.take()).into_owned();
+    let printed = stdout.take();
+    if exit != scenario.exit {
+        return Err(format!("exit code {exit}, not {}; it said: {said}", scenario.exit));
+    }
+    let right = match &scenario.stdout {
+        Stdout::Text(text) => printed == text.as_bytes(),
+        Stdout::Hex(text) => printed == quantity::hex(text).unwrap(),
+        Stdout::File(name) => printed == peers::file(name),
+        Stdout::Contains(parts) => {
+            let text = String::from_utf8_lossy(&printed);
+            parts.iter().all(|part| text.contains(part.as_str()))
+        }
+    };
+    if !right {
+        let start = String::from_utf8_lossy(&printed[..printed.len().min(200)]).into_owned();
+        return Err(format!(
+            "{} octets of output are wrong: {start:?}; it said: {said}",
+            printed.len()
+        ));
+    }
+    if let Some(part) =
+        scenario.stderr.iter().map(|part| world.fill(part)).find(|part| !said.contains(part))
+    {
+        return Err(format!("it lacks {part:?}: {said}"));
+    }
+    let lines = scenario.lines.or((scenario.exit != 0).then_some(1));
+    if lines.is_some_and(|lines| lines != said.lines().count()) {
+        return Err(format!("not one line: {said}"));
+    }
+    Ok(())
+}
+
+/// An output that is kept.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn take(&self) -> Vec<u8> {
+        core::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl io::Write for Captured {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncWrite for Captured {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(io::Write::write(&mut *self, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// An input that stays open and says nothing.
+struct Silent;
+
+impl futures_io::AsyncRead for Silent {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}

@@ -1,0 +1,347 @@
+//! The peers that scenarios name, as scripts on a host of the simulated network.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures_rustls::TlsAcceptor;
+use futures_rustls::rustls::{ServerConfig, SupportedProtocolVersion, version};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
+};
+use sha2::{Digest as _, Sha256};
+use simple_dns::rdata::{A, RData};
+use simple_dns::{CLASS, Packet, RCODE, ResourceRecord};
+use stack::sim::{Host, Link, Network};
+use stack::smol::TcpStream;
+use stack::{IpVersion, Net as _};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use time::{Duration, OffsetDateTime};
+
+/// The client, the peers' host, and what they know.
+pub struct World {
+    /// Both hosts and the clock.
+    pub network: Network,
+    client: Host,
+    server: Host,
+    authority: (CertificateParams, KeyPair, Vec<u8>),
+    leaves: BTreeMap<String, Arc<Leaf>>,
+    ports: BTreeMap<String, u16>,
+}
+
+struct Leaf {
+    certificate: Vec<u8>,
+    key: KeyPair,
+}
+
+const SERVER: &str = "10.0.2.2";
+const NAMES: [&str; 2] = [SERVER, "web.test"];
+const FIRST_PORT: u16 = 8000;
+
+impl World {
+    pub fn new() -> Self {
+        let mut network = Network::new(1);
+        let client = network.host("10.0.2.15/24 via 10.0.2.2", Link::default());
+        let server = network.host("10.0.2.2/24", Link::default());
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "the simulation's authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().der().to_vec();
+        let authority = (params, key, certificate);
+        Self { network, client, server, authority, leaves: BTreeMap::new(), ports: BTreeMap::new() }
+    }
+
+    pub fn client(&self) -> &Host {
+        &self.client
+    }
+
+    /// `text` with the names in braces filled in; the peers that it names are started.
+    pub fn fill(&mut self, text: &str) -> String {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').expect("an open brace");
+            filled += before;
+            filled += &self.value(name);
+            rest = after;
+        }
+        filled + rest
+    }
+
+    fn value(&mut self, name: &str) -> String {
+        match name {
+            "host" => return SERVER.into(),
+            "unreachable" => return "10.0.2.99".into(),
+            "trust" => return format!("trust-anchor:{}", STANDARD.encode(&self.authority.2)),
+            _ => {}
+        }
+        if let Some(size) = name.strip_prefix("file:") {
+            return size.into();
+        }
+        let (peer, part) = name.split_once('.').unwrap_or((name, ""));
+        let next = FIRST_PORT + self.ports.len() as u16;
+        let port = match self.ports.get(peer) {
+            Some(port) => *port,
+            None => {
+                self.ports.insert(peer.into(), next);
+                self.start(peer, next);
+                next
+            }
+        };
+        match part {
+            "" => format!("{SERVER}:{port}"),
+            "port" => port.to_string(),
+            "key" => {
+                let leaf = self.leaf(kind_of(peer));
+                format!(
+                    "key-fp:{}",
+                    STANDARD.encode(Sha256::digest(leaf.key.subject_public_key_info()))
+                )
+            }
+            "cert" => {
+                let leaf = self.leaf(kind_of(peer));
+                format!("cert-fp:{}", STANDARD.encode(Sha256::digest(&leaf.certificate)))
+            }
+            _ => panic!("a peer has no `{part}`"),
+        }
+    }
+
+    fn start(&mut self, peer: &str, port: u16) {
+        let kind = kind_of(peer);
+        let tls = self.acceptor(if kind.is_empty() { "valid" } else { kind }, peer);
+        let server = self.server.clone();
+        match peer {
+            "closed" => {}
+            "dns" => self.network.spawn(dns(server, port)),
+            "nginx" | "python" => {
+                self.network.serve(&server, port, |stream| quietly(files(stream)))
+            }
+            "echo" => self.network.serve(&server, port, |stream| quietly(echo(stream))),
+            "silent" => self.network.serve(&server, port, |stream| quietly(silent(stream))),
+            "garbage" => self.answer(port, b"220 ready when you are\r\n"),
+            "short" => self.answer(port, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort\n"),
+            "chunk-cut" => {
+                self.answer(
+                    port,
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nshort\n\r\n",
+                );
+            }
+            "not-found" => {
+                self.answer(port, b"HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\nnothing\n")
+            }
+            "tls-closed" | "tls-cut" => {
+                let notify = peer == "tls-closed";
+                self.network
+                    .serve(&server, port, move |stream| quietly(end(tls.clone(), stream, notify)));
+            }
+            _ if peer.starts_with("nginx-") => self.network.serve(&server, port, move |stream| {
+                let tls = tls.clone();
+                quietly(async move { files(tls.accept(stream).await?).await })
+            }),
+            _ if peer.starts_with("openssl-") => self.network.serve(&server, port, move |stream| {
+                let tls = tls.clone();
+                quietly(async move { reverse(tls.accept(stream).await?).await })
+            }),
+            _ => panic!("there is no peer `{peer}`"),
+        }
+    }
+
+    fn answer(&mut self, port: u16, answer: &'static [u8]) {
+        let server = self.server.clone();
+        self.network.serve(&server, port, move |mut stream| {
+            quietly(async move {
+                request(&mut stream).await?;
+                stream.write_all(answer).await?;
+                stream.close().await?;
+                drain(stream).await
+            })
+        });
+    }
+
+    fn acceptor(&mut self, kind: &str, peer: &str) -> TlsAcceptor {
+        let versions: &[&'static SupportedProtocolVersion] = match peer {
+            _ if peer.ends_with("-tls12") => &[&version::TLS12],
+            _ if peer.ends_with("-tls13") => &[&version::TLS13],
+            _ => &[&version::TLS12, &version::TLS13],
+        };
+        let leaf = self.leaf(kind);
+        let key = leaf.key.serialize_der().try_into().unwrap();
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
+                .with_protocol_versions(versions)
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![leaf.certificate.clone().into()], key)
+                .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    fn leaf(&mut self, kind: &str) -> Arc<Leaf> {
+        if let Some(leaf) = self.leaves.get(kind) {
+            return leaf.clone();
+        }
+        let names: &[&str] = if kind == "wrong-name" { &["other.test"] } else { &NAMES };
+        let mut params =
+            CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())
+                .unwrap();
+        params.distinguished_name.push(DnType::CommonName, kind);
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = match kind {
+            "expired" => (now - Duration::days(30), now - Duration::days(2)),
+            "not-yet-valid" => (now + Duration::days(2), now + Duration::days(30)),
+            _ => (now - Duration::days(1), now + Duration::days(30)),
+        };
+        let key = KeyPair::generate().unwrap();
+        let certificate = match kind {
+            "self-signed" => params.self_signed(&key).unwrap(),
+            _ => params
+                .signed_by(&key, &Issuer::from_params(&self.authority.0, &self.authority.1))
+                .unwrap(),
+        };
+        let leaf = Arc::new(Leaf { certificate: certificate.der().to_vec(), key });
+        self.leaves.insert(kind.into(), leaf.clone());
+        leaf
+    }
+}
+
+/// The certificate in a peer's name: `nginx-wrong-name-tls13` → `wrong-name`; `tls-cut` has the valid one.
+fn kind_of(peer: &str) -> &str {
+    let kind = peer.strip_prefix("nginx-").or_else(|| peer.strip_prefix("openssl-")).unwrap_or("");
+    kind.strip_suffix("-tls12").or_else(|| kind.strip_suffix("-tls13")).unwrap_or(kind)
+}
+
+/// The file of this name, which is its size.
+pub fn file(name: &str) -> Vec<u8> {
+    let size = proto::quantity::size(name).expect("files are named by their size");
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ size;
+    let mut octets = Vec::with_capacity(size as usize + 8);
+    while (octets.len() as u64) < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        octets.extend(state.to_le_bytes());
+    }
+    octets.truncate(size as usize);
+    octets
+}
+
+/// A peer whose client goes away has done its work.
+async fn quietly(work: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = work.await {
+        log::debug!("peer: {error}");
+    }
+}
+
+/// Reads a request's head; gives its path.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+    let mut head = Vec::new();
+    let mut buf = [0; 1024];
+    while !head.windows(4).any(|part| part == b"\r\n\r\n") {
+        match stream.read(&mut buf).await? {
+            0 => break,
+            len => head.extend_from_slice(&buf[..len]),
+        }
+        // no method of HTTP begins so
+        if !head[0].is_ascii_uppercase() {
+            break;
+        }
+    }
+    let line = String::from_utf8_lossy(&head).into_owned();
+    Ok(line.split(' ').nth(1).unwrap_or_default().into())
+}
+
+async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
+    let mut buf = [0; 4096];
+    while stream.read(&mut buf).await? > 0 {}
+    Ok(())
+}
+
+async fn files(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    let path = request(&mut stream).await?;
+    let Some(name) = path.strip_prefix('/') else {
+        // not HTTP: a TLS hello, say
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
+        stream.close().await?;
+        return drain(stream).await;
+    };
+    let body = file(name);
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
+    stream.close().await?;
+    drain(stream).await
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buf = vec![0; 16 * 1024];
+    loop {
+        match stream.read(&mut buf).await? {
+            0 => return stream.close().await,
+            len => stream.write_all(&buf[..len]).await?,
+        }
+    }
+}
+
+async fn silent(mut stream: TcpStream) -> io::Result<()> {
+    let mut buf = [0; 4096];
+    while stream.read(&mut buf).await? > 0 {}
+    core::future::pending().await
+}
+
+/// Every line comes back reversed, as `openssl s_server -rev` does.
+async fn reverse(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut octet = [0];
+    while stream.read(&mut octet).await? > 0 {
+        if octet[0] != b'\n' {
+            line.push(octet[0]);
+            continue;
+        }
+        line.reverse();
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        line.clear();
+    }
+    stream.close().await
+}
+
+/// An answer of unknown length over TLS, ended with close_notify or without.
+async fn end(tls: TlsAcceptor, stream: TcpStream, notify: bool) -> io::Result<()> {
+    let mut stream = tls.accept(stream).await?;
+    request(&mut stream).await?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello\n").await?;
+    stream.flush().await?;
+    if notify {
+        stream.close().await?;
+        return drain(stream).await;
+    }
+    let (mut lower, _) = stream.into_inner();
+    lower.close().await?;
+    drain(lower).await
+}
+
+/// Knows `web.test` and nothing else.
+async fn dns(host: Host, port: u16) {
+    let socket = host.net.udp_bind(Some(port), IpVersion::V4).await.expect("a free port");
+    let mut buf = [0; 512];
+    while let Ok((len, from)) = socket.recv_from(&mut buf).await {
+        let Ok(query) = Packet::parse(&buf[..len]) else { continue };
+        let known = query.questions.iter().any(|question| question.qname.to_string() == "web.test");
+        let name = query.questions.first().map(|question| question.qname.clone());
+        let mut reply = query.clone().into_reply();
+        match name {
+            Some(name) if known => {
+                let address = A { address: u32::from_be_bytes([10, 0, 2, 2]) };
+                reply.answers.push(ResourceRecord::new(name, CLASS::IN, 60, RData::A(address)));
+            }
+            _ => *reply.rcode_mut() = RCODE::NameError,
+        }
+        if let Ok(octets) = reply.build_bytes_vec() {
+            let _ = socket.send_to(&octets, from).await;
+        }
+    }
+}

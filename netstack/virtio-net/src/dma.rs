@@ -125,7 +125,8 @@ struct Slab<H: Hal> {
 impl<H: Hal> Slab<H> {
     fn new(pages: usize, direction: BufferDirection) -> Option<Self> {
         let (physical, start) = H::dma_alloc(pages, direction);
-        (physical != 0).then_some(Self { physical, start, pages, hal: PhantomData })
+        // Made only from memory that there is: dropping it gives the memory back.
+        (physical != 0).then(|| Self { physical, start, pages, hal: PhantomData })
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use core::sync::atomic::AtomicU32;
 
-pub(crate) use self::device::{Chain, Device};
+pub(crate) use self::device::Device;
 pub(crate) use self::hal::FakeHal;
 use crate::machine::{Devices, Machine};
 use crate::pci::Function;

@@ -154,3 +154,7 @@ impl<R: Registers> Lines<R> {
         !self.0.lock().is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

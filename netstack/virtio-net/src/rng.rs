@@ -92,3 +92,65 @@ impl core::error::Error for RngError {}
 
 const QUEUE: usize = 4;
 const BUFFER: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Device, FakeHal, FakeMachine, Setup, Shared, Transport};
+
+    fn rng() -> (FakeMachine, Shared, Rng<FakeHal, Transport>) {
+        let machine = FakeMachine::new();
+        let shared = machine.add(4, Setup::modern(4), Device::new(0, &[8], &[]));
+        let rng = machine.discover().rng.expect("the device is good");
+        (machine, shared, rng)
+    }
+
+    #[test]
+    fn entropy_comes_when_the_device_has_some() {
+        let (_machine, shared, mut rng) = rng();
+        let mut octets = [0; 48];
+        assert!(rng.poll_fill(&mut octets).is_pending());
+        assert!(rng.poll_fill(&mut octets).is_pending(), "one request at a time");
+        assert_eq!(shared.lock().waiting(0), 1);
+        shared.lock().deliver(0, &[9; 48]);
+        assert_eq!(shared.lock().interrupts, 1);
+        assert_eq!(rng.poll_fill(&mut octets), Poll::Ready(Ok(48)));
+        assert_eq!(octets, [9; 48]);
+    }
+
+    #[test]
+    fn short_answers_are_taken_and_the_buffer_is_wiped() {
+        let (_machine, shared, mut rng) = rng();
+        let mut octets = [0; 300];
+        assert!(rng.poll_fill(&mut octets).is_pending());
+        let chain = shared.lock().take(0).unwrap();
+        assert_eq!(chain.len, 256);
+        shared.lock().fill(chain, &[7; 30]);
+        shared.lock().complete(0, chain.id.into(), 30);
+        assert_eq!(rng.poll_fill(&mut octets), Poll::Ready(Ok(30)));
+        assert_eq!((octets[29], octets[30]), (7, 0));
+        let kept = rng.buffer.as_ref().expect("the buffer is back");
+        assert!(rng.queue.bytes(kept).iter().all(|octet| *octet == 0));
+    }
+
+    #[test]
+    fn a_device_that_gives_none_or_too_much_is_told_apart() {
+        for (len, error) in [(0, RngError::Empty), (49, RngError::Oversized)] {
+            let (_machine, shared, mut rng) = rng();
+            let mut octets = [0; 48];
+            assert!(rng.poll_fill(&mut octets).is_pending());
+            let chain = shared.lock().take(0).unwrap();
+            shared.lock().complete(0, chain.id.into(), len);
+            assert_eq!(rng.poll_fill(&mut octets), Poll::Ready(Err(error)));
+            assert_eq!(octets, [0; 48]);
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_it_does_not_have_ends_it() {
+        let (_machine, shared, mut rng) = rng();
+        shared.lock().complete(0, 3, 48);
+        let fault = Fault { queue: 0, descriptor: 3 };
+        assert_eq!(rng.poll_fill(&mut [0; 48]), Poll::Ready(Err(RngError::Fault(fault))));
+    }
+}

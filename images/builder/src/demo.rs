@@ -13,6 +13,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use rustls::ProtocolVersion;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -60,11 +61,13 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
 async fn answer(acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let (_, session) = stream.get_ref();
-    let tls = format!(
-        "{} with {}",
-        session.protocol_version().and_then(|it| it.as_str()).unwrap_or("TLS"),
-        session.negotiated_cipher_suite().and_then(|it| it.suite().as_str()).unwrap_or("a cipher"),
-    );
+    let version = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        _ => "TLS",
+    };
+    let suite = session.negotiated_cipher_suite().and_then(|it| it.suite().as_str());
+    let tls = format!("{version} with {}", suite.unwrap_or("an unnamed cipher suite"));
     let service = service_fn(|request| {
         let response = page(&request, peer, &tls);
         async { Ok::<_, Infallible>(response) }

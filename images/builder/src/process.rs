@@ -131,17 +131,24 @@ fn follow(
         if end.is_some() && reason.is_none() {
             reason = end;
             if status.is_none() {
-                end_child(pid, events, &mut status);
+                end_child(pid, piped, events, &mut status);
             }
         }
     }
 }
 
-/// Asks the child to end, and makes it end when it does not.
-fn end_child(pid: Pid, events: &Receiver<Event>, status: &mut Option<ExitStatus>) {
+/// Asks a program to end, and makes it end when it does not. A machine has nothing to put in order, and QEMU would
+/// talk about it.
+fn end_child(
+    pid: Pid,
+    is_machine: bool,
+    events: &Receiver<Event>,
+    status: &mut Option<ExitStatus>,
+) {
     // not reaped yet, since its status has not arrived: the number is still its own, or about to be reaped
     // by the waiting thread, in which case the signal finds nobody
-    let _ = rustix::process::kill_process(pid, Signal::TERM);
+    let signal = if is_machine { Signal::KILL } else { Signal::TERM };
+    let _ = rustix::process::kill_process(pid, signal);
     let patience = Instant::now() + PATIENCE;
     while status.is_none() {
         match events.recv_timeout(patience.saturating_duration_since(Instant::now())) {

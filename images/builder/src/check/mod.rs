@@ -31,13 +31,14 @@ use peers::Peers;
 use scenario::Scenario;
 
 const HELP: &str = "\
-Runs the tests: cargo image test [GROUP...] [--only TEXT]   (default: all groups)
+Runs the tests: cargo image test [GROUP...] [--only TEXT] [--no-build]   (default: all groups)
 
   lint          rustfmt, clippy and rustdoc without warnings
   unit          cargo test of the host's crates
   host          the scenarios against the unix program
   boot          the scenarios against the images in QEMU
-  --only TEXT   of host and boot only the tests whose name holds TEXT
+  --only TEXT   of host and boot only the tests whose name holds TEXT; repeatable
+  --no-build    with the programs and images as they were built last
 ";
 
 const GROUPS: [&str; 4] = ["lint", "unit", "host", "boot"];
@@ -64,24 +65,26 @@ pub fn test(
 }
 
 /// What is to be run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Selection {
     groups: Vec<String>,
-    only: Option<String>,
+    only: Vec<String>,
+    no_build: bool,
 }
 
 impl Selection {
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, Failure> {
         use lexopt::{Arg, ValueExt};
-        let mut selection = Self { groups: Vec::new(), only: None };
+        let mut selection = Self::default();
         let mut parser = lexopt::Parser::from_args(arguments);
         while let Some(argument) = parser.next().map_err(Failure::usage)? {
             match argument {
                 Arg::Long("help") | Arg::Short('h') => return Ok(None),
                 Arg::Long("only") => {
                     let text = parser.value().and_then(ValueExt::string);
-                    selection.only = Some(text.map_err(Failure::usage)?);
+                    selection.only.push(text.map_err(Failure::usage)?);
                 }
+                Arg::Long("no-build") => selection.no_build = true,
                 Arg::Value(group) => match group.to_str() {
                     Some(group) if GROUPS.contains(&group) => selection.groups.push(group.into()),
                     _ => {
@@ -100,7 +103,7 @@ impl Selection {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| name.contains(only))
+        self.only.is_empty() || self.only.iter().any(|only| name.contains(only))
     }
 }
 
@@ -118,7 +121,9 @@ fn scenarios(
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
     let tool = host_tool::TESTS.iter().filter(|(name, _)| selection.has(name)).collect::<Vec<_>>();
-    if let Err(error) = build(workspace, target, &rows, !tool.is_empty()) {
+    if !selection.no_build
+        && let Err(error) = build(workspace, target, &rows, !tool.is_empty())
+    {
         tally.failed(group, "build", &format!("{error:#}"));
         return Ok(());
     }

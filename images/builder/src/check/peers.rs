@@ -140,8 +140,8 @@ impl Peers {
             (_, "") => ("", String::new()),
             (_, kind) => {
                 let versions = match tls_version(name) {
-                    Some("1.2") => "TLSv1.2",
-                    Some("1.3") => "TLSv1.3",
+                    Some("12") => "TLSv1.2",
+                    Some("13") => "TLSv1.3",
                     _ => "TLSv1.2 TLSv1.3",
                 };
                 let pem = self.pem(kind);
@@ -178,8 +178,8 @@ impl Peers {
         command.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
         command.args(["-cert", &pem, "-key", &pem]);
         match tls_version(name) {
-            Some("1.2") => command.arg("-tls1_2"),
-            Some("1.3") => command.arg("-tls1_3"),
+            Some("12") => command.arg("-tls1_2"),
+            Some("13") => command.arg("-tls1_3"),
             _ => &mut command,
         };
         command
@@ -205,7 +205,7 @@ impl Peers {
     }
 }
 
-/// `nginx-wrong-name-tls1.2` is the server `nginx` with the certificate `wrong-name`.
+/// `nginx-wrong-name-tls12` is the server `nginx` with the certificate `wrong-name`.
 fn certificate_of(name: &str) -> (&str, &str) {
     let name = name.split("-tls").next().unwrap_or(name);
     name.split_once('-').unwrap_or((name, ""))
@@ -300,8 +300,8 @@ mod tests {
     fn names_say_server_certificate_and_version() {
         assert_eq!(certificate_of("nginx"), ("nginx", ""));
         assert_eq!(certificate_of("nginx-valid"), ("nginx", "valid"));
-        assert_eq!(certificate_of("nginx-wrong-name-tls1.2"), ("nginx", "wrong-name"));
-        assert_eq!(tls_version("openssl-valid-tls1.3"), Some("1.3"));
+        assert_eq!(certificate_of("nginx-wrong-name-tls12"), ("nginx", "wrong-name"));
+        assert_eq!(tls_version("openssl-valid-tls13"), Some("13"));
         assert_eq!(tls_version("nginx-valid"), None);
     }
 

@@ -37,7 +37,7 @@ pub struct Network {
     pub ipv4: Option<(Ipv4Addr, u8)>,
     /// The default router of the static address.
     pub ipv4_gateway: Option<Ipv4Addr>,
-    /// Whether to ask a DHCP server; by default where there is no static address.
+    /// Whether to ask a DHCP server; always known behind the arguments, which ask where there is no static address.
     pub dhcp: Option<bool>,
     /// The Ethernet address, in place of the device's own.
     pub mac: Option<[u8; 6]>,
@@ -47,13 +47,6 @@ pub struct Network {
     pub interface: usize,
     /// The name told to a DHCP server.
     pub hostname: Option<String>,
-}
-
-impl Network {
-    /// Whether a DHCP server is to be asked.
-    pub fn dhcp(&self) -> bool {
-        self.dhcp.unwrap_or(self.ipv4.is_none())
-    }
 }
 
 /// How names are resolved.

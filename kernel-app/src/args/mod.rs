@@ -65,9 +65,11 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
     if config.network.ipv4_gateway.is_some() && config.network.ipv4.is_none() {
         return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });
     }
-    if config.network.ipv4.is_some() && config.network.dhcp == Some(true) {
+    let network = &mut config.network;
+    if network.ipv4.is_some() && network.dhcp == Some(true) {
         return Err(Error::Conflict { name: "ipv4", other: "dhcp=true" });
     }
+    network.dhcp.get_or_insert(network.ipv4.is_none());
     Ok(config)
 }
 

@@ -29,9 +29,9 @@ fn values_come_behind_a_sign_or_as_the_next_word() {
 
 #[test]
 fn dhcp_is_asked_unless_there_is_an_address() {
-    assert!(config("http://h/").network.dhcp());
-    assert!(!config("http://h/ --ipv4=10.0.0.2/24").network.dhcp());
-    assert!(!config("http://h/ --dhcp=false").network.dhcp());
+    assert_eq!(config("http://h/").network.dhcp, Some(true));
+    assert_eq!(config("http://h/ --ipv4=10.0.0.2/24").network.dhcp, Some(false));
+    assert_eq!(config("http://h/ --dhcp=false").network.dhcp, Some(false));
 }
 
 #[test]

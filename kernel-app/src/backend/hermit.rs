@@ -156,7 +156,7 @@ fn start(device: Option<Device>, network: &Network) -> Result<Stack<Device>, Fai
                 .ok_or_else(|| Failure::new(Exit::Usage, format!("no prefix /{prefix} in IPv4")))?;
             Ipv4::Static { address, gateway: network.ipv4_gateway }
         }
-        None if network.dhcp() => Ipv4::Dhcp { hostname: network.hostname.clone() },
+        None if network.dhcp == Some(true) => Ipv4::Dhcp { hostname: network.hostname.clone() },
         None => Ipv4::Off,
     };
     stack.mtu = network.mtu.map(usize::from);

@@ -110,12 +110,22 @@ fn demo(_: &Workspace, _: &mut Peers, target: Target) -> Result<()> {
 
 fn fresh(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     peers.files().make("6")?;
-    let mut command = crate::guard::command("/proc/self/exe");
-    command.args(["run", "--target", &target.to_string(), "--kill-after=60s", "--"]);
+    let run = || {
+        let mut command = crate::guard::command("/proc/self/exe");
+        command.args(["run", "--target", &target.to_string(), "--kill-after=60s"]);
+        command.stdin(Stdio::null());
+        command
+    };
+    let mut command = run();
+    command.arg("--build-only");
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+
+    let mut command = run();
+    command.arg("--");
     command.arg(format!("http://{}/6", peers.value("nginx", target)?));
     // whoever starts cargo now fails
     command.env("CARGO", "/bin/false").env("RUSTUP_HOME", "/nowhere").env("PATH", "/usr/bin:/bin");
-    command.stdin(Stdio::null());
     let output = Output::of(command, Feed::Nothing)?;
     ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
     ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);

@@ -5,6 +5,7 @@ mod peers;
 
 use crate::backend::Machine;
 use crate::{app, args};
+use client::sink::Input;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_io::AsyncWrite;
@@ -115,35 +116,83 @@ fn the_table_holds_over_the_simulated_wire() {
     assert!(ran > 40, "only {ran} rows ran");
 }
 
-fn run(scenario: &Scenario) -> Result<(), String> {
-    let mut world = World::new();
-    let words: Vec<_> = scenario.arguments.iter().map(|argument| world.fill(argument)).collect();
+/// What a run leaves behind.
+struct Left {
+    exit: u8,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+/// Runs the program over the simulated wire.
+fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, String> {
     let stdout = Captured::default();
     let stderr = Captured::default();
     let exit = match args::parse(words) {
         Ok(config) => {
             let machine = Machine {
                 net: Arc::new(world.client().net.clone()),
-                stdin: match &scenario.stdin {
-                    Stdin::Null => Box::new(futures_lite::io::empty()),
-                    Stdin::Text(text) => Box::new(Cursor::new(text.clone())),
-                    Stdin::File(name) => Box::new(Cursor::new(peers::file(name))),
-                    Stdin::Open => Box::new(Silent),
-                },
+                stdin,
                 stdout: Box::new(stdout.clone()),
                 stderr: Box::new(stderr.clone()),
                 boot: None,
             };
-            world.network.run(app::run(&config, machine)).map_err(|stalled| stalled.to_string())?
+            let run = world.network.run(app::run(&config, machine));
+            run.map_err(|stalled| stalled.to_string())?
         }
         Err(error) => {
-            io::Write::write_all(&mut stderr.clone(), format!("error: {error}\n").as_bytes())
-                .unwrap();
+            let line = format!("error: {error}\n");
+            io::Write::write_all(&mut stderr.clone(), line.as_bytes()).unwrap();
             64
         }
     };
-    let said = String::from_utf8_lossy(&stderr.take()).into_owned();
-    let printed = stdout.take();
+    let stderr = String::from_utf8_lossy(&stderr.take()).into_owned();
+    Ok(Left { exit, stdout: stdout.take(), stderr })
+}
+
+#[test]
+fn the_json_report_fits_its_schema() {
+    let schema = serde_json::from_str(include_str!("../../../docs/report.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for (line, exit, figures) in [
+        ("http://{nginx}/{file:6}", 0, ["connect_ms", "first_byte_ms"].as_slice()),
+        ("https://{nginx-valid}/6 --tls-authenticator={trust}", 0, &["connect_ms", "handshake_ms"]),
+        ("http://web.test:{nginx.port}/6 --dns-servers=udp:{dns}", 0, &["dns_ms"]),
+        ("http://nosuch.test/ --dns-servers=udp:{dns}", 68, &["dns_ms"]),
+        ("http://{closed}/", 69, &["connect_ms"]),
+        ("https://{nginx-expired}/6 --tls-authenticator={trust}", 77, &["handshake_ms"]),
+        ("gopher://{host}/", 64, &[]),
+        ("https://{host}/ --check", 0, &[]),
+    ] {
+        let mut world = World::new();
+        let line = world.fill(line) + " --report=json";
+        let words = proto::words::split(&line).unwrap();
+        let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
+        let json = left.stderr.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
+        let report: serde_json::Value = serde_json::from_str(json).unwrap();
+        if let Err(error) = schema.validate(&report) {
+            panic!("{line}: {error} at {}", error.instance_path());
+        }
+        assert_eq!(
+            (left.exit, report["exit"].as_u64()),
+            (exit, Some(exit.into())),
+            "{line}: {json}"
+        );
+        for figure in figures {
+            assert!(report[figure].is_number(), "{line} lacks {figure}: {json}");
+        }
+    }
+}
+
+fn run(scenario: &Scenario) -> Result<(), String> {
+    let mut world = World::new();
+    let words: Vec<_> = scenario.arguments.iter().map(|argument| world.fill(argument)).collect();
+    let stdin: Input = match &scenario.stdin {
+        Stdin::Null => Box::new(futures_lite::io::empty()),
+        Stdin::Text(text) => Box::new(Cursor::new(text.clone())),
+        Stdin::File(name) => Box::new(Cursor::new(peers::file(name))),
+        Stdin::Open => Box::new(Silent),
+    };
+    let Left { exit, stdout: printed, stderr: said } = boot(&mut world, words, stdin)?;
     if exit != scenario.exit {
         return Err(format!("exit code {exit}, not {}; it said: {said}", scenario.exit));
     }

@@ -99,14 +99,18 @@ impl Derived {
     }
 }
 
+/// The result, and for one that ran what it was made from.
 impl fmt::Display for Derived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("from (")?;
-        for (index, input) in self.inputs.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{input}")?;
+        self.outcome.fmt(f)?;
+        if let Outcome::Lacked(_) | Outcome::Cyclic(_) = self.outcome {
+            return Ok(());
         }
-        write!(f, "): {}", self.outcome)
+        for (index, input) in self.inputs.iter().enumerate() {
+            f.write_str(if index == 0 { "  from " } else { ", " })?;
+            input.fmt(f)?;
+        }
+        Ok(())
     }
 }
 

@@ -127,17 +127,6 @@ const FEATURES: &str = "acpi";
 const KERNEL_TARGET: &str = "x86_64-unknown-none";
 
 /// What the program and the loader may see of the kernel. `runtime_entry` is the program's, called
-/// by the kernel.
-const VISIBLE: &[&str] = &[
-    "_start",
-    "__bss_start",
-    "mcount",
-    "runtime_entry",
-    "sys_*",
-    "memcpy",
-    "memmove",
-    "memset",
-    "memcmp",
-    "bcmp",
-    "strlen",
-];
+/// by the kernel. The memory functions are not among them: the program has better ones, see
+/// `src/memory.rs`.
+const VISIBLE: &[&str] = &["_start", "__bss_start", "mcount", "runtime_entry", "sys_*"];

@@ -61,7 +61,8 @@ fn fetch(toolchain: &Toolchain, manifest: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no {NAME}.crate in cargo's cache beside {}", unpacked.display()))
 }
 
-fn verify(archive: &[u8]) -> Result<(), String> {
+/// Compares the archive's SHA-256 with the one that is expected.
+pub fn verify(archive: &[u8]) -> Result<(), String> {
     let digest = Sha256::digest(archive);
     let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     if found == SHA256 { Ok(()) } else { Err(format!("its SHA-256 is {found}, expected {SHA256}")) }
@@ -85,7 +86,8 @@ fn unpack(archive: &[u8]) -> Result<Vec<(PathBuf, Vec<u8>)>, std::io::Error> {
     Ok(files)
 }
 
-fn apply(edit: &Edit, files: &mut [(PathBuf, Vec<u8>)]) -> Result<(), String> {
+/// Makes one edit, or says why it does not fit.
+pub fn apply(edit: &Edit, files: &mut [(PathBuf, Vec<u8>)]) -> Result<(), String> {
     let fail = |what: String| {
         Err(format!("the edit \"{}\" does not fit {NAME}: {what} in {}", edit.reason, edit.file))
     };

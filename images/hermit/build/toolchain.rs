@@ -125,7 +125,7 @@ fn find_tools(sysroot: &Path, host: &str) -> Result<(PathBuf, PathBuf), String> 
 }
 
 /// The `96` of `rustc 1.96.0 (…)`.
-fn minor_version(version: &str) -> Option<u32> {
+pub fn minor_version(version: &str) -> Option<u32> {
     version.split_whitespace().nth(1)?.split('.').nth(1)?.parse().ok()
 }
 

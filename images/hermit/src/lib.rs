@@ -4,13 +4,15 @@
 //! target this crate is empty.
 //!
 //! What the kernel has beyond `std` is here too: [`interrupt`]s, [`entropy`] and [`exit`].
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "hermit")]
 pub mod entropy;
 #[cfg(target_os = "hermit")]
 pub mod interrupt;
+#[cfg(any(target_os = "hermit", all(test, target_arch = "x86_64")))]
+mod memory;
 #[cfg(target_os = "hermit")]
 mod system;
 

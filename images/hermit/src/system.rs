@@ -2,7 +2,8 @@
 
 use core::sync::atomic::AtomicU32;
 
-/// Ends the machine at once, with no destructor run. Machines report the lowest seven bits of `code`.
+/// Ends the machine at once, with no destructor run. Machines can report 0 to 127; what is outside is
+/// 127.
 pub fn exit(code: i32) -> ! {
     // SAFETY: the call has no condition.
     unsafe { sys_exit(code) }

@@ -41,6 +41,7 @@ pub fn run() {
         "interrupt" => interrupt(),
         "idle" => thread::sleep(Duration::from_secs(number(5) as u64)),
         "float" => float(),
+        "copy" => copy(),
         other => {
             eprintln!("no test {other:?}");
             process::exit(64);
@@ -285,4 +286,24 @@ fn float() {
         .map(|thread| thread.join().unwrap())
         .collect();
     println!("{sums:?}");
+}
+
+/// Measures the memory functions.
+fn copy() {
+    for length in [16, 64, 256, 1500, 16 << 10, 1 << 20] {
+        let source = vec![1u8; length];
+        let mut target = vec![0u8; length];
+        let rounds = (64 << 20) / length;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            black_box(&mut target[..]).copy_from_slice(black_box(&source));
+        }
+        let copied = start.elapsed();
+        let start = Instant::now();
+        for _ in 0..rounds {
+            black_box(&mut target[..]).fill(black_box(7));
+        }
+        let rate = |time: Duration| 64_000.0 * 1.048_576 / time.as_secs_f64() / 1e3;
+        println!("{length}: copy {:.0} MB/s, fill {:.0} MB/s", rate(copied), rate(start.elapsed()));
+    }
 }

@@ -95,7 +95,7 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
             multiboot_info_addr: NonZeroU64::new(u64::from(info)).unwrap_or(NonZeroU64::MIN),
         },
     };
-    let info = buffers.boot_info.insert(RawBootInfo::from(info));
+    let info = buffers.boot_info.write(RawBootInfo::from(info));
     // SAFETY: the tables map the loader's own memory, with `info` and all that it points to, and
     // the image, whose entry this is.
     unsafe { start::enter(root, loaded.entry_point, info) }

@@ -2,6 +2,7 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr;
 
@@ -23,7 +24,7 @@ pub fn packed() -> Option<Range<u64>> {
 
 /// Memory of the loader that the kernel reads.
 pub struct Buffers {
-    pub boot_info: Option<RawBootInfo>,
+    pub boot_info: MaybeUninit<RawBootInfo>,
     pub fdt: [u8; 4096],
     pub command_line: [u8; 32768],
 }
@@ -54,8 +55,11 @@ struct Once<T>(UnsafeCell<T>);
 // SAFETY: there is one thread.
 unsafe impl<T> Sync for Once<T> {}
 
-static BUFFERS: Once<Buffers> =
-    Once(UnsafeCell::new(Buffers { boot_info: None, fdt: [0; 4096], command_line: [0; 32768] }));
+static BUFFERS: Once<Buffers> = Once(UnsafeCell::new(Buffers {
+    boot_info: MaybeUninit::uninit(),
+    fdt: [0; 4096],
+    command_line: [0; 32768],
+}));
 
 /// hermit-entry's other half, which reads configuration files, asks for a heap; here nothing does.
 struct NoHeap;

@@ -231,4 +231,10 @@ pub const EDITS: &[Edit] = &[
         replacement: "",
         reason: "a file nobody reads costs start time, and the time of the build in it makes builds differ (2 of 2)",
     },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "\t\t\t\tinit_ioapic_address(PhysAddr::new(ioapic_record.address.into()));",
+        replacement: "\t\t\t\tif IOAPIC_ADDRESS.get().is_none() {\n\t\t\t\t\tinit_ioapic_address(PhysAddr::new(ioapic_record.address.into()));\n\t\t\t\t}",
+        reason: "a machine may have two interrupt controllers, as QEMU's microvm; the kernel takes one",
+    },
 ];

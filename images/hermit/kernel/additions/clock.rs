@@ -1,8 +1,8 @@
 //! The frequency of the time stamp counter, measured against the programmable interval timer.
 //!
-//! The kernel's own measurement waits for four interrupts 10 ms apart. Channel 2 of the timer can be
-//! read at any time, so here it runs while the kernel starts, and what is waited for is the rest of
-//! a few milliseconds.
+//! The kernel's own measurement waits for four interrupts 10 ms apart. The timer can be read at any
+//! time, so here it runs while the kernel starts, and what is waited for is the rest of a few
+//! milliseconds.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,37 +13,33 @@ use crate::arch::kernel::processor::get_timestamp;
 /// The time stamp when the timer stood at [`FROM`].
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
-/// Starts the timer.
+/// Starts the timer. Its interrupt is masked, or interrupts are off, whenever this is called.
 pub(crate) fn start() {
-    // SAFETY: the timer's second channel drives the speaker, which is off here.
+    // SAFETY: the kernel uses the timer for nothing else.
     unsafe {
-        let gate = Port::<u8>::new(GATE).read();
-        Port::new(GATE).write(gate & !SPEAKER | ENABLE);
-        // Channel 2, both octets, mode 0: count down once, output low until 0.
-        Port::new(COMMAND).write(0b1011_0000u8);
-        Port::new(CHANNEL_2).write((FROM & 0xff) as u8);
-        Port::new(CHANNEL_2).write((FROM >> 8) as u8);
+        // Channel 0, both octets, mode 0: count down once, output low until 0.
+        Port::new(COMMAND).write(0b0011_0000u8);
+        Port::new(CHANNEL_0).write((FROM & 0xff) as u8);
+        Port::new(CHANNEL_0).write((FROM >> 8) as u8);
     }
-    STARTED.store(read().0, Ordering::Relaxed);
+    STARTED.store(read().timestamp, Ordering::Relaxed);
 }
 
 /// The frequency in megahertz, or nothing where there is no such timer.
 pub(crate) fn megahertz() -> Option<u16> {
-    // SAFETY: reading the port changes nothing.
-    let ended = || unsafe { Port::<u8>::new(GATE).read() & OUTPUT != 0 };
-    if ended() {
-        // Much was printed, or there is no timer and the bit is a bus that nobody drives.
+    if read().ended {
+        // Much was printed since the start, or there is no timer and this is a bus without one.
         start();
     }
-    let (first, began) = (STARTED.load(Ordering::Relaxed), FROM);
+    let started = STARTED.load(Ordering::Relaxed);
     for _ in 0..READINGS {
-        let (now, count) = read();
-        let ticks = u64::from(began.wrapping_sub(count));
-        if ended() {
+        let now = read();
+        if now.ended {
             return None;
         }
+        let ticks = u64::from(FROM.wrapping_sub(now.count));
         if ticks >= ENOUGH {
-            let cycles = now.saturating_sub(first);
+            let cycles = now.timestamp.saturating_sub(started);
             let megahertz = (cycles * FREQUENCY / ticks + 500_000) / 1_000_000;
             return u16::try_from(megahertz).ok().filter(|megahertz| *megahertz >= 100);
         }
@@ -51,25 +47,32 @@ pub(crate) fn megahertz() -> Option<u16> {
     None
 }
 
-/// The timer's count and the time stamp when it was read: the best of a few readings, for a machine
-/// may be stopped by its host in the middle of one.
-fn read() -> (u64, u16) {
+/// What the timer says, and when.
+#[derive(Clone, Copy)]
+struct Reading {
+    timestamp: u64,
+    /// How long it took to read.
+    took: u64,
+    count: u16,
+    ended: bool,
+}
+
+/// The best of a few readings, for a machine may be stopped by its host in the middle of one.
+fn read() -> Reading {
     let reading = || {
-        let before = get_timestamp();
-        // SAFETY: latches and reads the count.
-        let count = unsafe {
-            Port::new(COMMAND).write(0b1000_0000u8);
-            let low = Port::<u8>::new(CHANNEL_2).read();
-            let high = Port::<u8>::new(CHANNEL_2).read();
-            u16::from_le_bytes([low, high])
+        let timestamp = get_timestamp();
+        // SAFETY: latches state and count of channel 0 and reads both.
+        let [state, low, high] = unsafe {
+            Port::new(COMMAND).write(0b1100_0010u8);
+            let mut channel = Port::<u8>::new(CHANNEL_0);
+            [channel.read(), channel.read(), channel.read()]
         };
-        let after = get_timestamp();
-        (after.saturating_sub(before), before, count)
+        let took = get_timestamp().saturating_sub(timestamp);
+        let count = u16::from_le_bytes([low, high]);
+        Reading { timestamp, took, count, ended: state & OUTPUT != 0 }
     };
-    let best = [reading(), reading(), reading()].into_iter().min_by_key(|(length, ..)| *length);
-    let (_, before, count) = best.unwrap_or_default();
-    // The command that latches is the first thing done.
-    (before, count)
+    let first = reading();
+    [reading(), reading()].into_iter().fold(first, |a, b| if b.took < a.took { b } else { a })
 }
 
 /// The timer's start.
@@ -81,14 +84,11 @@ const FREQUENCY: u64 = 1_193_182;
 /// 3 ms: a reading is a microsecond off.
 const ENOUGH: u64 = 3580;
 
-/// A count of the timer lasts less than a microsecond and a reading longer, so this is far too many.
+/// A tick of the timer lasts less than a microsecond and a reading longer, so this is far too many.
 const READINGS: usize = 100_000;
 
-const CHANNEL_2: u16 = 0x42;
+const CHANNEL_0: u16 = 0x40;
 const COMMAND: u16 = 0x43;
-const GATE: u16 = 0x61;
 
-// Bits of the gate's port.
-const ENABLE: u8 = 1;
-const SPEAKER: u8 = 1 << 1;
-const OUTPUT: u8 = 1 << 5;
+/// Of the state: the output is high, as it is from the count's end on.
+const OUTPUT: u8 = 1 << 7;

@@ -7,7 +7,7 @@
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
 //! | [`check`] | the tests: groups, the table of scenarios, the peers |
-//! | [`bench`] | the image beside Linux and curl |
+//! | [`mod@bench`] | the image beside Linux and curl |
 //! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
 #![forbid(unsafe_code)]
 

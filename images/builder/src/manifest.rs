@@ -160,7 +160,7 @@ impl FromStr for Memory {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not a machine's memory: 1M or more, such as 32M or 1G");
         match proto::quantity::size(text) {
-            Ok(octets) if octets >= 1 << 20 && octets % 4096 == 0 => Ok(Self(octets)),
+            Ok(octets) if octets >= 1 << 20 && octets.is_multiple_of(4096) => Ok(Self(octets)),
             _ => Err(wrong()),
         }
     }
@@ -168,7 +168,7 @@ impl FromStr for Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % (1 << 20) == 0 {
+        if self.0.is_multiple_of(1 << 20) {
             write!(f, "{}M", self.0 >> 20)
         } else {
             write!(f, "{}K", self.0 >> 10)

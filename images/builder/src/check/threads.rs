@@ -4,7 +4,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
@@ -146,7 +145,7 @@ fn drain(stream: &mut TcpStream) {
 fn closed_port() -> Result<u16> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
     rustix::net::bind(&socket, &std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    let listener = TcpListener::from(OwnedFd::from(socket));
+    let listener = TcpListener::from(socket);
     let port = listener.local_addr().context("a socket without an address")?.port();
     std::mem::forget(listener);
     Ok(port)

@@ -11,7 +11,7 @@ use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use super::stack::Shared;
 use super::state::{Id, State};
-use crate::{Error, IpVersion, Unreachable};
+use crate::{Error, Instant, IpVersion, Unreachable};
 
 /// All UDP sockets.
 pub(super) type Datagrams = BTreeMap<Id, Port>;
@@ -22,9 +22,9 @@ pub(super) struct Port {
     pub(super) port: u16,
     /// Errors to report on receiving, at most [`MAX_ERRORS`].
     errors: VecDeque<Error>,
-    /// The neighbour that everything queued goes to. smoltcp sends strictly in order, so a silent
+    /// The neighbour that everything queued goes to, and since when it waits. smoltcp sends strictly in order, so a silent
     /// neighbour would hold up datagrams to others.
-    next_hop: Option<IpAddr>,
+    next_hop: Option<(IpAddr, Instant)>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -85,6 +85,7 @@ impl crate::Datagram for Datagram {
             return Poll::Ready(Err(Error::AddressFamily(IpVersion::of(remote.ip()))));
         }
         let waker = cx.waker().clone();
+        let now = self.shared.now();
         let mut state = self.shared.lock();
         let max = (state.addressing.mtu() - ip_header(self.family) - 8).min(SEND_BUFFER);
         if payload.len() > max {
@@ -101,10 +102,10 @@ impl crate::Datagram for Datagram {
             port.next_hop = None;
         }
         let remote = IpEndpoint::new(IpAddress::from(remote.ip()), remote.port());
-        if port.next_hop.is_none_or(|hop| hop == next_hop)
+        if port.next_hop.is_none_or(|(hop, _)| hop == next_hop)
             && socket.send_slice(payload, remote).is_ok()
         {
-            port.next_hop = Some(next_hop);
+            port.next_hop.get_or_insert((next_hop, now));
             return Poll::Ready(Ok(()));
         }
         let old = port.writer.replace(waker);
@@ -183,12 +184,12 @@ impl State {
     }
 
     /// Throws away what waits for a silent neighbour, and says so.
-    pub(super) fn fail_silent_datagrams(&mut self, is_silent: impl Fn(IpAddr) -> bool) {
+    pub(super) fn fail_silent_datagrams(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         for port in self.datagrams.values_mut() {
             let socket = self.sockets.get_mut::<udp::Socket>(port.handle);
-            if let Some(hop) = port.next_hop
+            if let Some((hop, since)) = port.next_hop
                 && socket.send_queue() > 0
-                && is_silent(hop)
+                && is_silent(hop, since)
             {
                 // Closing is smoltcp's way to empty the queue; datagrams received meanwhile go too.
                 socket.close();

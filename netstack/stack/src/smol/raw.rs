@@ -14,7 +14,7 @@ use smoltcp::wire::{
 use super::datagram::ip_header;
 use super::stack::Shared;
 use super::state::{Id, State};
-use crate::{Error, IpVersion, Received, Unreachable};
+use crate::{Error, Instant, IpVersion, Received, Unreachable};
 
 /// All raw sockets.
 pub(super) type Raws = BTreeMap<Id, Raw>;
@@ -24,8 +24,8 @@ pub(super) struct Raw {
     handle: SocketHandle,
     protocol: u8,
     family: IpVersion,
-    /// The neighbour that everything queued goes to, see `datagram::Port`.
-    next_hop: Option<IpAddr>,
+    /// The neighbour that everything queued goes to and since when, see `datagram::Port`.
+    next_hop: Option<(IpAddr, Instant)>,
     /// To report on receiving.
     error: Option<Error>,
     reader: Option<Waker>,
@@ -76,6 +76,7 @@ impl crate::RawIp for RawIp {
             return Poll::Ready(Err(Error::AddressFamily(IpVersion::of(dst))));
         }
         let waker = cx.waker().clone();
+        let now = self.shared.now();
         let mut state = self.shared.lock();
         let max = (state.addressing.mtu() - ip_header(self.family)).min(MAX_PAYLOAD);
         if payload.len() > max {
@@ -93,7 +94,7 @@ impl crate::RawIp for RawIp {
         let protocol = IpProtocol::from(self.protocol);
         let header = IpRepr::new(src, dst, protocol, payload.len(), HOP_LIMIT);
         let header_len = header.header_len();
-        if entry.next_hop.is_none_or(|hop| hop == next_hop)
+        if entry.next_hop.is_none_or(|(hop, _)| hop == next_hop)
             && let Ok(packet) = socket.send(header_len + payload.len())
         {
             // smoltcp computes the header's checksum when it sends the packet.
@@ -105,7 +106,7 @@ impl crate::RawIp for RawIp {
             {
                 Icmpv6Packet::new_unchecked(&mut packet[header_len..]).fill_checksum(&src, &dst);
             }
-            entry.next_hop = Some(next_hop);
+            entry.next_hop.get_or_insert((next_hop, now));
             return Poll::Ready(Ok(()));
         }
         let old = entry.writer.replace(waker);
@@ -154,11 +155,11 @@ impl Drop for RawIp {
 
 impl State {
     /// Throws away what waits for a silent neighbour, and says so.
-    pub(super) fn fail_silent_raws(&mut self, is_silent: impl Fn(IpAddr) -> bool) {
+    pub(super) fn fail_silent_raws(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         for entry in self.raws.values_mut() {
-            if let Some(hop) = entry.next_hop
+            if let Some((hop, since)) = entry.next_hop
                 && self.sockets.get::<raw::Socket>(entry.handle).send_queue() > 0
-                && is_silent(hop)
+                && is_silent(hop, since)
             {
                 self.sockets.remove(entry.handle);
                 entry.handle = self.sockets.add(socket(entry.protocol, entry.family));

@@ -131,6 +131,8 @@ impl State {
                 Transport::Udp => self.fail_datagrams(error.local.port(), error.why),
             }
         }
+        // Before sending, which asks silent neighbours once more.
+        self.check_neighbors(now, device);
         if self.addressing.poll(&mut self.iface, &mut self.sockets) {
             wakers.append(&mut self.waiting_for_address);
         }
@@ -145,7 +147,6 @@ impl State {
         }
         turn.more |= sending;
         self.check_connections(now, Phase::Sent);
-        self.check_neighbors(now, device);
         self.refill_listeners();
         self.tend_graves(now);
 
@@ -174,9 +175,9 @@ impl State {
     /// Fails what waits for a neighbour that does not answer.
     fn check_neighbors<D: Device>(&mut self, now: Instant, device: &mut Watch<D>) {
         let seen = device.seen();
-        self.fail_silent_connections(|hop| seen.is_silent(hop, now));
-        self.fail_silent_datagrams(|hop| seen.is_silent(hop, now));
-        self.fail_silent_raws(|hop| seen.is_silent(hop, now));
+        self.fail_silent_connections(|hop, since| seen.is_silent(hop, since, now));
+        self.fail_silent_datagrams(|hop, since| seen.is_silent(hop, since, now));
+        self.fail_silent_raws(|hop, since| seen.is_silent(hop, since, now));
     }
 
     fn collect_ready(&mut self, wakers: &mut Vec<Waker>) {

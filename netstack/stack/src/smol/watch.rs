@@ -93,11 +93,13 @@ impl<D: Device> Watch<D> {
 }
 
 impl Seen {
-    /// Whether `addr` was asked for [`REQUESTS`] times, lately and in vain.
-    pub(super) fn is_silent(&self, addr: IpAddr, now: Instant) -> bool {
+    /// Whether `addr` was asked for [`REQUESTS`] times, lately and in vain, and most of that on
+    /// behalf of someone who waits since `since`.
+    pub(super) fn is_silent(&self, addr: IpAddr, since: Instant, now: Instant) -> bool {
         self.pending.iter().any(|p| {
             p.addr == addr
                 && p.requests >= REQUESTS
+                && p.last >= since + REQUEST_INTERVAL * (REQUESTS - 1)
                 && (REQUEST_INTERVAL..STALE).contains(&now.duration_since(p.last))
         })
     }
@@ -381,16 +383,18 @@ mod tests {
         let mut seen = Seen::default();
         for second in 0..3 {
             seen.now = Instant::from_millis(second * 1000);
-            assert!(!seen.is_silent(HOST, seen.now));
+            assert!(!seen.is_silent(HOST, Instant::ZERO, seen.now));
             seen.sent(&mut arp(1, [192, 0, 2, 1], [192, 0, 2, 9]));
         }
-        assert!(!seen.is_silent(HOST, Instant::from_millis(2999)));
+        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(2999)));
         assert_eq!(seen.next_verdict(Instant::from_millis(2500)), Some(Instant::from_millis(3000)));
-        assert!(seen.is_silent(HOST, Instant::from_millis(3000)));
-        assert!(!seen.is_silent(HOST, Instant::from_millis(7000)), "long ago");
+        assert!(seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(3000)));
+        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(7000)), "long ago");
+        let late = Instant::from_millis(10);
+        assert!(!seen.is_silent(HOST, late, Instant::from_millis(3000)), "has not waited enough");
 
         seen.received(&arp(2, [192, 0, 2, 9], [192, 0, 2, 1]));
-        assert!(!seen.is_silent(HOST, Instant::from_millis(3000)));
+        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(3000)));
     }
 
     #[test]

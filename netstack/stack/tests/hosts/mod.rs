@@ -1,5 +1,5 @@
 //! Hosts and servers that several tests use.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 

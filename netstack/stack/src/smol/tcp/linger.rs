@@ -40,8 +40,11 @@ impl State {
         let mut connection = self.connections.remove(&id)?;
         if let Some(handle) = connection.handle.take() {
             let socket = self.sockets.get_mut::<tcp::Socket>(handle);
+            let over = socket.remote_endpoint().is_none();
             match socket.state() {
-                TcpState::SynSent | TcpState::Listen => {
+                TcpState::Closed | TcpState::Listen | TcpState::SynSent
+                    if over || socket.state() == TcpState::SynSent =>
+                {
                     self.sockets.remove(handle);
                     self.ended.push((connection.local, connection.remote));
                     if matches!(connection.role, Role::Opening { .. }) {

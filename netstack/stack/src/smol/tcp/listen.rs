@@ -116,19 +116,31 @@ impl State {
     /// Keeps as many sockets listening as the backlogs have room.
     pub(in crate::smol) fn refill_listeners(&mut self) {
         let mut missing = Vec::new();
+        let mut surplus = Vec::new();
         for (id, listener) in &self.listeners {
+            let room = listener.backlog.saturating_sub(listener.ready.len());
             let mut listening = 0;
             let mut half_open = 0;
-            for connection in self.connections.values().filter(|c| c.role == Role::Offered(*id)) {
-                let socket = connection.handle.map(|h| self.sockets.get::<tcp::Socket>(h).state());
-                match socket {
-                    Some(TcpState::Listen) => listening += 1,
-                    _ => half_open += 1,
+            for (offered, connection) in &self.connections {
+                if connection.role != Role::Offered(*id) {
+                    continue;
+                }
+                let state = connection.handle.map(|h| self.sockets.get::<tcp::Socket>(h).state());
+                if state != Some(TcpState::Listen) {
+                    half_open += 1;
+                } else if listening == room {
+                    surplus.push(*offered);
+                } else {
+                    listening += 1;
                 }
             }
             if half_open < MAX_HALF_OPEN {
-                let wanted = listener.backlog.saturating_sub(listener.ready.len() + listening);
-                missing.extend(core::iter::repeat_n((*id, listener.port), wanted));
+                missing.extend(core::iter::repeat_n((*id, listener.port), room - listening));
+            }
+        }
+        for id in surplus {
+            if let Some(Connection { handle: Some(handle), .. }) = self.connections.remove(&id) {
+                self.sockets.remove(handle);
             }
         }
         for (listener, port) in missing {

@@ -57,6 +57,7 @@ pub(super) struct Connection {
 enum Role {
     /// We have sent, or are about to send, a SYN by way of `next_hop`.
     Opening {
+        since: Instant,
         until: Instant,
         next_hop: IpAddr,
     },
@@ -177,12 +178,14 @@ impl State {
     }
 
     /// Fails the attempts whose next hop is silent.
-    pub(super) fn fail_silent_connections(&mut self, is_silent: impl Fn(IpAddr) -> bool) {
+    pub(super) fn fail_silent_connections(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         let silent: Vec<(Id, IpAddr)> = self
             .connections
             .iter()
             .filter_map(|(id, c)| match c.role {
-                Role::Opening { next_hop, .. } if is_silent(next_hop) => Some((*id, next_hop)),
+                Role::Opening { next_hop, since, .. } if is_silent(next_hop, since) => {
+                    Some((*id, next_hop))
+                }
                 _ => None,
             })
             .collect();

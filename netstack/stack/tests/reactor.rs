@@ -173,16 +173,20 @@ fn an_interrupt_between_looking_and_waiting_is_not_lost() {
     let machine = Machine::default();
     let stack = machine.stack();
     let waker = RefCell::new(None::<std::task::Waker>);
-    let seen = Cell::new(0);
+    let (seen, calls) = (Cell::new(0), Cell::new(0));
     let service = || {
+        calls.set(calls.get() + 1);
         seen.set(machine.interrupts.get());
         if seen.get() == 1
             && let Some(waker) = waker.take()
         {
             waker.wake();
         }
-        // The device's interrupt comes right after it was looked at, and no other ever.
-        machine.interrupts.set(1);
+        // The second round is the one before the wait. The device's interrupt comes right after it
+        // was looked at, and no other ever.
+        if calls.get() == 2 {
+            machine.interrupts.set(1);
+        }
         false
     };
     // Had the counter been read after the devices, the machine would now wait for ever.

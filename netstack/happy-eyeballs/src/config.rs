@@ -206,11 +206,11 @@ mod tests {
     fn every_range_has_two_ends() {
         type Set = fn(&mut Config, Duration);
         let times: [(Set, Duration, Duration); 7] = [
-            (|c, t| c.resolution_delay = t, 0 * MS, 10_000 * MS),
+            (|c, t| c.resolution_delay = t, Duration::ZERO, 10_000 * MS),
             (|c, t| c.connection_attempt_delay = t, 10 * MS, 2000 * MS),
             (|c, t| c.minimum_connection_attempt_delay = t, 10 * MS, 2000 * MS),
             (|c, t| c.maximum_connection_attempt_delay = t, 100 * MS, 10_000 * MS),
-            (|c, t| c.last_resort_delay = t, 0 * MS, 60_000 * MS),
+            (|c, t| c.last_resort_delay = t, Duration::ZERO, 60_000 * MS),
             (|c, t| c.resolve_timeout = t, 10 * MS, 60_000 * MS),
             (|c, t| c.connect_timeout = t, 10 * MS, 3_600_000 * MS),
         ];

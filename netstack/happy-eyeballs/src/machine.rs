@@ -158,67 +158,67 @@ impl<E> HappyEyeballs<E> {
     /// An answer to an A or AAAA query; an empty one says that there are no such addresses. Further
     /// answers to the same query add to it.
     pub fn handle_addresses(&mut self, now: Duration, query: QueryId, addresses: &[IpAddr]) {
-        self.tick(now);
-        let Some((name, kind)) = self.queries.name_and_kind(query) else { return };
-        if self.is_done() || kind == Kind::Service {
-            return;
-        }
-        self.queries.answered(self.now, query, addresses.len());
-        self.known.add_addresses(&name, kind, addresses);
-        self.arrange();
-        self.advance();
+        self.handle(now, |machine| {
+            let known = machine.queries.name_and_kind(query);
+            let Some((name, kind)) = known.filter(|(_, kind)| *kind != Kind::Service) else {
+                return;
+            };
+            machine.queries.answered(machine.now, query, addresses.len());
+            machine.known.add_addresses(&name, kind, addresses);
+            machine.arrange();
+        });
     }
 
     /// An answer to a service query; an empty one says that there are no such records. The names that
     /// the records point to are asked for their addresses.
     pub fn handle_services(&mut self, now: Duration, query: QueryId, services: &[Service]) {
-        self.tick(now);
-        let Some((_, kind)) = self.queries.name_and_kind(query) else { return };
-        if self.is_done() || kind != Kind::Service {
-            return;
-        }
-        self.queries.answered(self.now, query, services.len());
-        for name in self.known.add_services(services, &self.request.alpn) {
-            self.ask_all(&name, false);
-        }
-        self.arrange();
-        self.advance();
+        self.handle(now, |machine| {
+            let known = machine.queries.name_and_kind(query);
+            if !matches!(known, Some((_, Kind::Service))) {
+                return;
+            }
+            machine.queries.answered(machine.now, query, services.len());
+            for name in machine.known.add_services(services, &machine.request.alpn) {
+                machine.ask_all(&name, false);
+            }
+            machine.arrange();
+        });
     }
 
     /// The failure of a query. It is not asked again: repetition and other servers are for the caller
     /// to have tried. Only silence is met with asking again.
     pub fn handle_query_failed(&mut self, now: Duration, query: QueryId, cause: E) {
-        self.tick(now);
-        if !self.is_done() {
-            self.queries.failed(self.now, query, cause);
-            self.advance();
-        }
+        self.handle(now, |machine| machine.queries.failed(machine.now, query, cause));
     }
 
     /// An attempt connected. The first one wins; of any other the caller closes what it got.
     pub fn handle_connected(&mut self, now: Duration, attempt: AttemptId) {
-        self.tick(now);
-        if let Some(index) = self.live(attempt) {
-            self.attempts[index].end = Some((self.now, Outcome::Connected));
-            self.finish(Ok(attempt));
+        // a connection that comes with the end of the time is better than none: no timer before it
+        self.now = self.now.max(now);
+        match self.live(attempt) {
+            Some(index) => {
+                self.attempts[index].end = Some((self.now, Outcome::Connected));
+                self.finish(Ok(attempt));
+            }
+            None => self.handle_timeout(now),
         }
     }
 
     /// An attempt failed.
     pub fn handle_connect_failed(&mut self, now: Duration, attempt: AttemptId, cause: E) {
-        self.tick(now);
-        if let Some(index) = self.live(attempt) {
-            self.attempts[index].end = Some((self.now, Outcome::Failed(cause)));
+        self.handle(now, |machine| {
+            let Some(index) = machine.live(attempt) else { return };
+            machine.attempts[index].end = Some((machine.now, Outcome::Failed(cause)));
             // the next one need not wait any more, but for the floor of RFC 8305 §5
-            let last = self.attempts.last().map_or(self.started, |attempt| attempt.started);
-            self.next_start = self.next_start.min(self.now.max(last.saturating_add(ATTEMPT_FLOOR)));
-            self.advance();
-        }
+            let last = machine.attempts.last().map_or(machine.started, |last| last.started);
+            let floor = machine.now.max(last.saturating_add(ATTEMPT_FLOOR));
+            machine.next_start = machine.next_start.min(floor);
+        });
     }
 
     /// The caller gives up: every attempt is cancelled.
     pub fn handle_abandoned(&mut self, now: Duration) {
-        self.tick(now);
+        self.now = self.now.max(now);
         if !self.is_done() {
             self.finish(Err(Reason::Abandoned));
         }
@@ -226,10 +226,7 @@ impl<E> HappyEyeballs<E> {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Duration) {
-        self.tick(now);
-        if !self.is_done() {
-            self.advance();
-        }
+        self.handle(now, |_| {});
     }
 
     /// What to do next.
@@ -251,12 +248,12 @@ impl<E> HappyEyeballs<E> {
         let timers = [
             Some(self.deadline()),
             self.queries.timeout(),
-            self.delay_end.filter(|_| self.is_held()),
+            self.delay_end.filter(|_| next && self.is_held()),
             Some(self.next_start).filter(|_| next && !self.is_held()),
             self.last_resort(),
             self.services_given_up(),
         ];
-        timers.into_iter().flatten().filter(|&timer| timer > self.now).min()
+        timers.into_iter().flatten().min()
     }
 
     /// Where the machine stands.
@@ -268,8 +265,13 @@ impl<E> HappyEyeballs<E> {
         matches!(self.state, State::Connected | State::Failed)
     }
 
-    fn tick(&mut self, now: Duration) {
+    /// Moves the time, never back, notes what happened, and does what follows.
+    fn handle(&mut self, now: Duration, note: impl FnOnce(&mut Self)) {
         self.now = self.now.max(now);
+        if !self.is_done() {
+            note(self);
+            self.advance();
+        }
     }
 
     fn deadline(&self) -> Duration {
@@ -429,7 +431,11 @@ impl<E> HappyEyeballs<E> {
 
     fn finish(&mut self, end: Result<AttemptId, Reason>) {
         // what the caller has not taken yet is withdrawn: it never hears of attempts that are over
-        self.outputs.clear();
+        for output in self.outputs.drain(..) {
+            if let Output::Query { query, .. } = output {
+                self.queries.withdraw(query);
+            }
+        }
         let taken = self.attempts.iter().take_while(|attempt| attempt.taken).count();
         self.attempts.truncate(taken);
         for (index, attempt) in self.attempts.iter_mut().enumerate() {

@@ -94,6 +94,13 @@ impl<E> Queries<E> {
         again
     }
 
+    /// Takes a try back that was never made.
+    pub fn withdraw(&mut self, id: QueryId) {
+        if let Some(query) = self.list.get_mut(id.0 as usize) {
+            query.tries = query.tries.saturating_sub(1);
+        }
+    }
+
     pub fn tries(&self, id: QueryId) -> u8 {
         self.list.get(id.0 as usize).map_or(0, |query| query.tries)
     }
@@ -134,7 +141,7 @@ impl<E> Queries<E> {
             .all(|query| matches!(query.answer, Answer::Records(_)))
     }
 
-    /// What is reported in the end.
+    /// What is reported in the end: whatever was asked at all.
     pub fn report(self, now: Duration) -> Vec<report::Query<E>> {
         let one = |query: Query<E>| report::Query {
             ended: if query.is_open() { now } else { query.ended },
@@ -144,6 +151,6 @@ impl<E> Queries<E> {
             started: query.started,
             answer: query.answer,
         };
-        self.list.into_iter().map(one).collect()
+        self.list.into_iter().filter(|query| query.tries > 0).map(one).collect()
     }
 }

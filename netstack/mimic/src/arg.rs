@@ -34,7 +34,7 @@ where
     Map { args, f }
 }
 
-/// An argument of a derivation, or a tuple of up to eight of them (tuples nest).
+/// An argument of a derivation, or several: a tuple of up to eight, or a `Vec`. They nest.
 ///
 /// Made by [`req`], [`opt`], [`default`] and [`map`]; it cannot be implemented elsewhere.
 pub trait Arg: Send + Sync + 'static {
@@ -119,6 +119,32 @@ where
 
     fn take(&self, inputs: &mut Inputs<'_>) -> Option<R> {
         self.args.take(inputs).map(&self.f)
+    }
+}
+
+/// Arguments whose number is known at run time only.
+impl<A: Arg> Arg for Vec<A> {
+    type Value = Vec<A::Value>;
+
+    fn needs(&self, needs: &mut Needs) {
+        self.iter().for_each(|arg| arg.needs(needs));
+    }
+
+    fn take(&self, inputs: &mut Inputs<'_>) -> Option<Self::Value> {
+        self.iter().map(|arg| arg.take(inputs)).collect()
+    }
+}
+
+/// An argument whose kind is known at run time only.
+impl<V: 'static> Arg for Box<dyn Arg<Value = V>> {
+    type Value = V;
+
+    fn needs(&self, needs: &mut Needs) {
+        (**self).needs(needs);
+    }
+
+    fn take(&self, inputs: &mut Inputs<'_>) -> Option<V> {
+        (**self).take(inputs)
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! 1. An optional or defaulted input that waits inside the knot is left empty: the key "cannot be
 //!    produced" as far as this job is concerned. All such inputs at once.
-//! 2. A job whose key has another derivation to try fails, and that one is tried. All such jobs.
+//! 2. A job whose key has an older derivation fails, and that one is tried. All such jobs.
 //! 3. All jobs of the knot fail.
 //!
 //! Each rule treats the members alike, so the result does not depend on where the search began.
@@ -153,12 +153,11 @@ impl Solver<'_> {
         }
     }
 
-    /// Whether the key of `job` has a derivation to try after it.
+    /// Whether the key of `job` has a derivation after it. That of a root key may have failed by
+    /// now, or not yet: it must not matter which.
     fn has_other(&self, job: usize) -> bool {
         let node = &self.keys[self.jobs[job].key];
-        let mut later = node.jobs.iter().skip(node.failed + 1);
-        later.any(|job| !matches!(self.jobs[*job].state, JobState::Failed))
-            || node.rest.as_ref().is_some_and(|rest| !rest.is_done())
+        node.failed + 1 < node.jobs.len() || node.rest.as_ref().is_some_and(|rest| !rest.is_done())
     }
 
     /// The optional and defaulted inputs that wait inside a knot: whose, which, and for which job.

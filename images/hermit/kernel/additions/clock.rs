@@ -4,14 +4,17 @@
 //! time, so here it runs while the kernel starts, and what is waited for is the rest of a few
 //! milliseconds.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use x86_64::instructions::port::Port;
 
 use crate::arch::kernel::processor::get_timestamp;
 
-/// The time stamp when the timer stood at [`FROM`].
-static STARTED: AtomicU64 = AtomicU64::new(0);
+/// The time stamp of the first reading.
+static TIMESTAMP: AtomicU64 = AtomicU64::new(0);
+
+/// The count of the first reading.
+static COUNT: AtomicU16 = AtomicU16::new(0);
 
 /// Starts the timer. Its interrupt is masked, or interrupts are off, whenever this is called.
 pub(crate) fn start() {
@@ -22,7 +25,11 @@ pub(crate) fn start() {
         Port::new(CHANNEL_0).write((FROM & 0xff) as u8);
         Port::new(CHANNEL_0).write((FROM >> 8) as u8);
     }
-    STARTED.store(read().timestamp, Ordering::Relaxed);
+    // Not the start is where measuring begins, for the code after it may run for the first time, which
+    // takes long on an emulated machine.
+    let first = read();
+    TIMESTAMP.store(first.timestamp, Ordering::Relaxed);
+    COUNT.store(first.count, Ordering::Relaxed);
 }
 
 /// The frequency in megahertz, or nothing where there is no such timer.
@@ -31,15 +38,15 @@ pub(crate) fn megahertz() -> Option<u16> {
         // Much was printed since the start, or there is no timer and this is a bus without one.
         start();
     }
-    let started = STARTED.load(Ordering::Relaxed);
+    let (timestamp, count) = (TIMESTAMP.load(Ordering::Relaxed), COUNT.load(Ordering::Relaxed));
     for _ in 0..READINGS {
         let now = read();
         if now.ended {
             return None;
         }
-        let ticks = u64::from(FROM.wrapping_sub(now.count));
+        let ticks = u64::from(count.saturating_sub(now.count));
         if ticks >= ENOUGH {
-            let cycles = now.timestamp.saturating_sub(started);
+            let cycles = now.timestamp.saturating_sub(timestamp);
             let megahertz = (cycles * FREQUENCY / ticks + 500_000) / 1_000_000;
             return u16::try_from(megahertz).ok().filter(|megahertz| *megahertz >= 100);
         }

@@ -1,7 +1,7 @@
 //! The machine itself: virtio devices, our own stack on them, the console's ports as streams.
 //!
-//! One thread does everything. All devices raise one interrupt vector, which moves one word: the
-//! reactor waits for that.
+//! One thread does everything but wait for its end. All devices raise one interrupt vector, which
+//! moves one word: the reactor waits for that.
 
 use super::Machine;
 use crate::config::{Config, Network};
@@ -33,6 +33,8 @@ type Device = NetDevice<Ring0, Transport>;
 const STDOUT: &str = "mimic.stdout";
 /// The port that carries input in.
 const STDIN: &str = "mimic.stdin";
+/// Octets of the program's stack.
+const STACK: usize = 1 << 20;
 /// How long a device may take for what devices do at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -45,30 +47,46 @@ pub fn words() -> Result<Vec<String>, String> {
 }
 
 /// Brings the devices up and runs `main` on them.
-pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
-    match set_up(config) {
-        Ok(Parts { stack, idle, streams }) => {
-            let machine = Machine {
-                net: Arc::new(stack.clone()),
-                stdin: streams.as_ref().map_or_else(|| Box::new(empty()) as Input, Streams::input),
-                stdout: streams.as_ref().map_or_else(
-                    || Box::new(AssertAsync::new(io::stdout())) as Output,
-                    Streams::output,
-                ),
-                stderr: Box::new(io::stderr()),
-                boot: None,
-            };
-            let service = || {
-                streams.as_ref().map(Streams::wake);
-                false
-            };
-            smol::block_on(&stack, &idle, service, main(machine))
-        }
+///
+/// In a thread of its own: the first one has taken the keys of its hash maps before the pool had a
+/// seed, and what peers say goes into such maps.
+pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F + Send) -> u8 {
+    let parts = match set_up(config) {
+        Ok(parts) => parts,
         Err(Failure { text, exit }) => {
             eprintln!("error: {text}");
-            exit as u8
+            return exit as u8;
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK);
+        match thread.spawn_scoped(scope, || serve(parts, main)) {
+            // a panic ends the machine, so that a thread which ends has an exit code
+            Ok(thread) => thread.join().unwrap_or(Exit::Software as u8),
+            Err(error) => {
+                eprintln!("error: no memory for the program's stack: {error}");
+                Exit::Software as u8
+            }
+        }
+    })
+}
+
+fn serve<F: Future<Output = u8>>(parts: Parts, main: impl FnOnce(Machine) -> F) -> u8 {
+    let Parts { stack, idle, streams } = parts;
+    let machine = Machine {
+        net: Arc::new(stack.clone()),
+        stdin: streams.as_ref().map_or_else(|| Box::new(empty()) as Input, Streams::input),
+        stdout: streams
+            .as_ref()
+            .map_or_else(|| Box::new(AssertAsync::new(io::stdout())) as Output, Streams::output),
+        stderr: Box::new(io::stderr()),
+        boot: None,
+    };
+    let service = || {
+        streams.as_ref().map(Streams::wake);
+        false
+    };
+    smol::block_on(&stack, &idle, service, main(machine))
 }
 
 /// Ends the machine.

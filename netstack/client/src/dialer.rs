@@ -32,10 +32,25 @@ impl Dialer {
             let addresses = self.addresses(host).await?;
             self.first(host, port, &addresses).await
         };
+        self.within_limit(&format!("{host}:{port}"), attempt).await
+    }
+
+    /// What `attempt` gives, or the error that says that the limit ran out on the way to `target`.
+    pub async fn within_limit<T>(
+        &self,
+        target: &str,
+        attempt: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         within(&*self.net, self.limit, attempt).await.unwrap_or_else(|| {
             let cause = Cause::Limit { limit: "connect-timeout", after: self.limit };
-            Err(Error { stage: Stage::Connect, target: format!("{host}:{port}"), cause })
+            Err(Error { stage: Stage::Connect, target: target.into(), cause })
         })
+    }
+
+    /// The first address of `host`, for flows that cannot try one after the other.
+    pub async fn address(&self, host: &Host) -> Result<IpAddr, Error> {
+        let addresses = self.addresses(host).await?;
+        Ok(*addresses.first().expect("a lookup gives at least one address"))
     }
 
     /// The addresses of `host`, once the machine has one itself; at least one.

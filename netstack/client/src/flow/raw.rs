@@ -4,7 +4,7 @@
 //! cut off); packets of other hosts are passed over. There is no end of file.
 
 use crate::dialer::Dialer;
-use crate::error::{Cause, Error, Stage};
+use crate::error::{Error, Stage};
 use core::fmt;
 use core::task::{Context, Poll, ready};
 use mimic::Shutdown;
@@ -45,8 +45,7 @@ impl mimic::Protocol for Raw {
     async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
         let dialer = &endpoint.dialer;
         let open = async {
-            let addresses = dialer.addresses(&endpoint.host).await?;
-            let peer = *addresses.first().expect("a lookup gives at least one address");
+            let peer = dialer.address(&endpoint.host).await?;
             let family = IpVersion::of(peer);
             let protocol = match (endpoint.protocol, family) {
                 (Protocol::Number(number), _) => number,
@@ -58,10 +57,7 @@ impl mimic::Protocol for Raw {
                 opened.map_err(|error| Error::net(Stage::Connect, &endpoint.host, error))?;
             Ok(Flow { socket: Some(socket), peer, protocol })
         };
-        crate::deadline::within(&*dialer.net, dialer.limit, open).await.unwrap_or_else(|| {
-            let cause = Cause::Limit { limit: "connect-timeout", after: dialer.limit };
-            Err(Error { stage: Stage::Connect, target: endpoint.host.to_string(), cause })
-        })
+        dialer.within_limit(&endpoint.host.to_string(), open).await
     }
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@
 //! file.
 
 use crate::dialer::Dialer;
-use crate::error::{Cause, Error, Stage};
+use crate::error::{Error, Stage};
 use core::fmt;
 use core::task::{Context, Poll, ready};
 use mimic::Shutdown;
@@ -35,18 +35,14 @@ impl mimic::Protocol for Udp {
 
     async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
         let dialer = &endpoint.dialer;
-        let target = || format!("{}:{}", endpoint.host, endpoint.port);
+        let target = format!("{}:{}", endpoint.host, endpoint.port);
         let open = async {
-            let addresses = dialer.addresses(&endpoint.host).await?;
-            let peer = *addresses.first().expect("a lookup gives at least one address");
+            let peer = dialer.address(&endpoint.host).await?;
             let bound = dialer.net.udp_bind(None, IpVersion::of(peer)).await;
-            let socket = bound.map_err(|error| Error::net(Stage::Connect, target(), error))?;
+            let socket = bound.map_err(|error| Error::net(Stage::Connect, &target, error))?;
             Ok(Flow { socket: Some(socket), peer: SocketAddr::new(peer, endpoint.port) })
         };
-        crate::deadline::within(&*dialer.net, dialer.limit, open).await.unwrap_or_else(|| {
-            let cause = Cause::Limit { limit: "connect-timeout", after: dialer.limit };
-            Err(Error { stage: Stage::Connect, target: target(), cause })
-        })
+        dialer.within_limit(&target, open).await
     }
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,8 @@
 //! Implemented: IPv4 by DHCP or static, IPv6 link-local and static, TCP (both ways; CUBIC, window
 //! scaling, selective acknowledgements sent), UDP, raw IP, answers to echo requests, segmentation
 //! and checksum offload where the device has it, ICMP errors reported to connecting TCP and to UDP
-//! sockets, lingering of closed connections.
+//! sockets, lingering of closed connections, acknowledgements that a peer accepts while we repeat
+//! ourselves (smoltcp's own are not, see `acks`).
 //! **Not** implemented: SLAAC and DHCPv6, duplicate address detection, IP fragmentation on sending,
 //! path MTU discovery, multicast membership, urgent data, routes other than a default route a
 //! family, a loopback interface. A [`Listener`]'s initial sequence numbers come from smoltcp's

@@ -116,9 +116,13 @@ impl State {
         self.graves.iter().fold(None, |min, g| earliest(min, Some(g.until)))
     }
 
-    /// Whether every connection without an owner has delivered what it had.
+    /// Whether every connection without an owner has delivered what it had: octets and FIN are
+    /// acknowledged, or the reset is sent.
     pub(in crate::smol) fn is_settled(&self) -> bool {
-        self.graves.iter().all(|g| self.is_in_time_wait(g))
+        self.graves.iter().all(|g| {
+            let state = self.sockets.get::<tcp::Socket>(g.handle).state();
+            matches!(state, TcpState::FinWait2 | TcpState::TimeWait)
+        })
     }
 
     fn is_in_time_wait(&self, grave: &Grave) -> bool {

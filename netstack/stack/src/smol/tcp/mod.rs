@@ -261,6 +261,8 @@ fn socket(options: &TcpOptions) -> tcp::Socket<'static> {
         tcp::SocketBuffer::new(vec![0; options.send_buffer]),
     );
     socket.set_congestion_control(tcp::CongestionControl::Cubic);
+    // Acknowledgements stay as smoltcp has them: 10 ms late at most, at once after a full segment.
+    // They leave when a turn's frames have been taken in, so that one covers up to a turn's worth.
     // Callers write whole messages; holding the last segment of one back (RFC 9293 §3.7.4) would
     // cost a round trip.
     socket.set_nagle_enabled(false);

@@ -82,6 +82,11 @@ pub fn unix_program(
     Ok(program)
 }
 
+/// Where loader and program of an image are before they are packed.
+pub fn parts(workspace: &Workspace, manifest: &Manifest) -> (PathBuf, PathBuf) {
+    (built(workspace, BARE, "loader"), built(workspace, HERMIT, manifest.program()))
+}
+
 /// Where [`unix_program`] is.
 pub fn unix_path(workspace: &Workspace, manifest: &Manifest) -> PathBuf {
     workspace.target().join("release").join(manifest.program())

@@ -43,22 +43,22 @@ fn limit(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
 }
 
 fn term(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
-    let (mut child, inner) = start_silent(peers, target)?;
+    let mut silent = Silent::start(peers, target)?;
     // the guard has become `run`, so the child is the program that was asked to end
-    kill_process(Pid::from_child(&child), Signal::TERM)?;
-    let status = child.wait()?;
+    kill_process(Pid::from_child(&silent.child), Signal::TERM)?;
+    let status = silent.child.wait()?;
     ensure!(status.code() == Some(143), "ended with {status}");
-    ensure!(!is_alive(inner), "process {inner} is left");
+    ensure!(!is_alive(silent.inner), "process {} is left", silent.inner);
     Ok(())
 }
 
 fn kill(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
-    let (mut child, inner) = start_silent(peers, target)?;
-    child.kill()?;
-    child.wait()?;
+    let mut silent = Silent::start(peers, target)?;
+    silent.child.kill()?;
+    silent.child.wait()?;
     let limit = Instant::now() + Duration::from_secs(20);
-    while is_alive(inner) {
-        ensure!(Instant::now() < limit, "process {inner} is left");
+    while is_alive(silent.inner) {
+        ensure!(Instant::now() < limit, "process {} is left", silent.inner);
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
@@ -180,20 +180,41 @@ fn with_silent_input(mut command: Command) -> Command {
     command
 }
 
-/// Starts a run that waits for a silent server, and returns it with its machine's or program's process.
-fn start_silent(peers: &mut Peers, target: Target) -> Result<(Child, i32)> {
-    let mut command = run(target);
-    command.arg("--").arg(format!("tcp://{}", peers.value("silent", target)?));
-    let child = with_silent_input(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let limit = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(inner) = inner_of(child.id()) {
-            return Ok((child, inner));
+/// A run that waits for a silent server, and its machine's or program's process.
+#[derive(Debug)]
+pub struct Silent {
+    child: Child,
+    /// The process that is supervised.
+    pub inner: i32,
+}
+
+impl Silent {
+    /// Starts one.
+    pub fn start(peers: &mut Peers, target: Target) -> Result<Self> {
+        let mut command = run(target);
+        command.arg("--").arg(format!("tcp://{}", peers.value("silent", target)?));
+        let mut command = with_silent_input(command);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let limit = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(inner) = inner_of(child.id()) {
+                return Ok(Self { child, inner });
+            }
+            if Instant::now() > limit {
+                child.kill()?;
+                child.wait()?;
+                bail!("it starts no machine and no program");
+            }
+            thread::sleep(Duration::from_millis(10));
         }
-        if Instant::now() > limit {
-            bail!("it starts no machine and no program");
-        }
-        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // the tests that end it themselves have reaped it
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -10,6 +10,7 @@
 mod cargo;
 mod files;
 mod host_tool;
+mod machines;
 pub mod peers;
 mod runner;
 mod scenario;
@@ -120,7 +121,12 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    let tool = host_tool::TESTS.iter().filter(|(name, _)| selection.has(name)).collect::<Vec<_>>();
+    let of_machines = if target == Target::Unix { &[][..] } else { &machines::TESTS };
+    let tool = host_tool::TESTS
+        .iter()
+        .chain(of_machines)
+        .filter(|(name, _)| selection.has(name))
+        .collect::<Vec<_>>();
     if !selection.no_build
         && let Err(error) = build(workspace, target, &rows, !tool.is_empty())
     {

@@ -1,0 +1,111 @@
+//! Tests of the image as a file: other ways to boot it than ours, its size, and what it costs to wait.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::host_tool::{Silent, Test};
+use super::peers::Peers;
+use super::runner::{Feed, Output};
+use crate::compile;
+use crate::guard;
+use crate::machine::QEMU;
+use crate::manifest::{Manifest, Target};
+use crate::pack::{self, Protocol};
+use crate::scratch::Scratch;
+use crate::workspace::Workspace;
+
+/// All of them; they are about machines only.
+pub const TESTS: [(&str, Test); 6] = [
+    ("image: one file and a command line are enough", plain),
+    ("image: boots on QEMU's oldest PC too", old_pc),
+    ("image: the loader takes the program as -initrd", as_initrd),
+    ("image: boots by multiboot", multiboot),
+    ("image: smaller than 4 MiB", size),
+    ("image: waiting for a silent server costs next to nothing", idle),
+];
+
+fn plain(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
+    boots(peers, &["-M", "q35"], workspace.image("default"), &[])
+}
+
+fn old_pc(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
+    boots(peers, &["-M", "pc"], workspace.image("default"), &[])
+}
+
+fn as_initrd(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
+    let scratch = Scratch::new("initrd")?;
+    let (loader, program) = parts(workspace)?;
+    let alone = pack::pack(&fs::read(loader)?, None, Protocol::Pvh)
+        .map_err(|error| anyhow!("cannot pack the loader alone: {error}"))?;
+    let file = scratch.path().join("loader");
+    fs::write(&file, alone)?;
+    let program = program.to_str().context("the program's path is no text")?;
+    boots(peers, &["-M", "q35"], file, &["-initrd", program])
+}
+
+fn multiboot(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
+    let scratch = Scratch::new("multiboot")?;
+    let (loader, program) = parts(workspace)?;
+    let packed = pack::pack(&fs::read(loader)?, Some(&fs::read(program)?), Protocol::Multiboot)
+        .map_err(|error| anyhow!("cannot pack for multiboot: {error}"))?;
+    let file = scratch.path().join("image");
+    fs::write(&file, packed)?;
+    boots(peers, &["-M", "q35"], file, &[])
+}
+
+/// Boots `kernel` as somebody without this tool would: its payload and its messages are on the serial console.
+fn boots(peers: &mut Peers, machine: &[&str], kernel: PathBuf, more: &[&str]) -> Result<()> {
+    let uri = format!("http://{}/", peers.value("not-found", Target::Qemu)?);
+    let mut command = guard::command(QEMU);
+    command.args(machine).args(["-accel", "tcg", "-cpu", "max", "-m", "64M", "-display", "none"]);
+    command.args(["-no-reboot", "-nodefaults", "-serial", "stdio"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]);
+    command.args(["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]);
+    command
+        .arg("-kernel")
+        .arg(kernel)
+        .args(more)
+        .args(["-append", &format!("{uri} --timeout=60s")]);
+    command.stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.exit == Some(1), "QEMU's status {:?}: {said}{}", output.exit, output.stderr);
+    ensure!(said.contains("nothing"), "the page is not there: {said}");
+    Ok(())
+}
+
+fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+    let manifest = Manifest::read(workspace, "default")?;
+    Ok(compile::parts(workspace, &manifest))
+}
+
+fn size(workspace: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
+    let length = fs::metadata(workspace.image("default"))?.len();
+    ensure!(length < 4 << 20, "it has {length} octets");
+    Ok(())
+}
+
+fn idle(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let silent = Silent::start(peers, target)?;
+    // not the boot itself
+    thread::sleep(Duration::from_secs(2));
+    let before = ticks(silent.inner)?;
+    thread::sleep(Duration::from_secs(4));
+    // of 100 in a second; a machine that spins uses 400, one that waits 1
+    let used = ticks(silent.inner)? - before;
+    ensure!(used <= 8, "{used} of 400 ticks: more than 2 % of a CPU");
+    Ok(())
+}
+
+/// Hundredths of a second of CPU that a process has used.
+fn ticks(pid: i32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the machine has ended")?;
+    let fields = stat.rsplit(") ").next().context("no fields")?.split(' ').collect::<Vec<_>>();
+    // utime and stime are the fields 14 and 15 of proc(5); behind the name the third is the first
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}

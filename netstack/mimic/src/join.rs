@@ -79,6 +79,22 @@ impl<'a, T> Set<'a, T> {
         }
         self.follow(cx.waker());
         self.todo.extend(self.alone.take());
+        // the blocks are looked at once, after what is to be done anyway: a task that wakes
+        // itself for ever comes again when the whole set does
+        for looked in [false, true] {
+            while let Some(number) = self.todo.pop_front() {
+                if let Poll::Ready(output) = self.poll_one(number, cx) {
+                    return Poll::Ready(Some((number, output)));
+                }
+            }
+            if !looked {
+                self.collect_woken();
+            }
+        }
+        Poll::Pending
+    }
+
+    fn collect_woken(&mut self) {
         for (index, block) in self.blocks.iter().enumerate() {
             let mut woken = block.woken.swap(0, Ordering::Acquire);
             while woken != 0 {
@@ -86,12 +102,6 @@ impl<'a, T> Set<'a, T> {
                 woken &= woken - 1;
             }
         }
-        while let Some(number) = self.todo.pop_front() {
-            if let Poll::Ready(output) = self.poll_one(number, cx) {
-                return Poll::Ready(Some((number, output)));
-            }
-        }
-        Poll::Pending
     }
 
     fn poll_one(&mut self, number: usize, cx: &mut Context<'_>) -> Poll<T> {
@@ -169,3 +179,6 @@ impl Wake for Mark {
 }
 
 const BITS: usize = usize::BITS as usize;
+
+#[cfg(test)]
+mod tests;

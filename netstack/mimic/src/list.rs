@@ -86,3 +86,6 @@ struct Cell<T> {
     older: Option<Arc<Cell<T>>>,
     len: usize,
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ fn balance<V: Clone>(id: Id, value: V, left: Link<V>, right: Link<V>) -> Arc<Nod
     }
     join(id, value, left, right)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 //! What derivations are made from and what they give back.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 mod sim;
 

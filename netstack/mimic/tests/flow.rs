@@ -1,4 +1,5 @@
 //! The contract of flows, kept by the opaque flow whatever the concrete one does.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 mod sim;
 

@@ -4,6 +4,7 @@ mod sim;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mimic::report::Outcome;
 use mimic::{Ctx, Handle, Key, Policy, Registry, default, opt, req};
@@ -169,7 +170,7 @@ fn dependent_derivations_and_those_of_one_key_wait_for_one_another() {
         .fold(&high, req(&low), move |_| second())
         .fold(tcp.endpoint(), (req(&high), req(&low)), |_| async { Some(good("tcp")) });
     sim.run(registry.plan(&ctx, &sim.policy())).unwrap();
-    assert_eq!(*log.lock().unwrap(), [("newer", MS * 0), ("older", MS), ("high", MS * 2)]);
+    assert_eq!(*log.lock().unwrap(), [("newer", Duration::ZERO), ("older", MS), ("high", MS * 2)]);
 }
 
 #[test]
@@ -192,7 +193,7 @@ fn a_plan_is_ready_when_its_candidates_are() {
         .fold(tcp.endpoint(), (req(&slow), req(&nothing)), |_| async { Some(good("lost")) })
         .add(tcp.endpoint(), good("given"));
     let plan = sim.run(registry.plan(&ctx, &sim.policy())).unwrap();
-    assert_eq!(sim.time(), MS * 0);
+    assert_eq!(sim.time(), Duration::ZERO);
     assert_eq!(plan.candidates().len(), 1);
     let slow = plan.report().derivations.iter().find(|derived| derived.key == "slow").unwrap();
     assert!(matches!(slow.outcome, Outcome::Unfinished));

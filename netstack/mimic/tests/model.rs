@@ -1,6 +1,7 @@
 //! Random contexts against a small independent model of the rules.
 //!
 //! 10 000 cases; `MIMIC_CASES=1000000` for as many as one likes.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 mod model {
     pub mod rules;

@@ -1,4 +1,5 @@
 //! In which order candidates are listed and connected.
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 mod sim;
 

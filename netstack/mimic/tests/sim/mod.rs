@@ -1,5 +1,6 @@
 //! What the tests run on: a virtual clock, a protocol that does as its endpoint says, a flow.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "all of it is a test")]
 
 use std::collections::VecDeque;
 use std::error::Error;

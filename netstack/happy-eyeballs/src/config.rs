@@ -40,8 +40,8 @@ pub struct Config {
     /// In an IPv6-only network with NAT64: from the start of the last attempt to the question for A
     /// records ("Last Resort Local Synthesis Delay", §7.2). Default 2 s; 0 to 60 s.
     pub last_resort_delay: Duration,
-    /// How long a query may stay without an answer before it is asked again or given up. Default 1 s;
-    /// 10 ms to 60 s.
+    /// How long a query may stay without an answer before it is asked again or given up. Default 1
+    /// s; 10 ms to 60 s.
     pub resolve_timeout: Duration,
     /// How often a query is asked in all, the first time included: 3 times 1 s of silence are a
     /// failure after 3 s. Default 3; 1 to 16.

@@ -79,6 +79,12 @@ impl Known {
         self.skipped
     }
 
+    /// The names whose addresses are of interest; none for addresses.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        let named = |name: &&Name| !name.text.is_empty();
+        self.names.iter().filter(named).map(|name| Arc::clone(&name.text)).collect()
+    }
+
     /// Adds the addresses of an answer.
     pub fn add_addresses(&mut self, name: &str, kind: Kind, addresses: &[IpAddr]) {
         let family = if kind == Kind::A { Family::V4 } else { Family::V6 };
@@ -197,9 +203,9 @@ impl Known {
 
     /// The endpoint to try next, after attempts to `tried` in this order.
     ///
-    /// Families take turns (RFC 8305 §4), beginning with `first_family_count` of the first one; an answer
-    /// that comes late takes its turn at once. Within a family, the order is that of RFC 6724 and each
-    /// address's ports follow one another.
+    /// Families take turns (RFC 8305 §4), beginning with `first_family_count` of the first one; an
+    /// answer that comes late takes its turn at once. Within a family, the order is that of RFC
+    /// 6724 and each address's ports follow one another.
     pub fn next(&self, tried: &[SocketAddr], first_family_count: u8) -> Option<&Endpoint> {
         let fresh = |endpoint: &&Endpoint| !tried.contains(&endpoint.remote);
         let head = self.endpoints.iter().find(fresh)?;
@@ -267,8 +273,8 @@ fn ordered(
     addresses
 }
 
-/// Whether an address in an answer can be a host's. `0.0.0.0` and `::` stand for the machine itself on
-/// some systems and are what filtering DNS servers answer.
+/// Whether an address in an answer can be a host's. `0.0.0.0` and `::` stand for the machine itself
+/// on some systems and are what filtering DNS servers answer.
 fn unicast(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {

@@ -1,8 +1,9 @@
-//! Happy eyeballs, version 2, as a pure state machine: from a name to the first connection that works, over
-//! IPv6 or IPv4 ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
+//! Happy eyeballs, version 2, as a pure state machine: from a name to the first connection that
+//! works, over IPv6 or IPv4 ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
 //!
-//! The machine asks for answers and attempts and is told what came of them. It has no socket, no clock, no
-//! thread and no randomness: the same events give the same outputs, and a test of ten seconds takes none.
+//! The machine asks for answers and attempts and is told what came of them. It has no socket, no
+//! clock, no thread and no randomness: the same events give the same outputs, and a test of ten
+//! seconds takes none.
 //!
 //! ```text
 //!                    name │                       │ addresses
@@ -31,7 +32,8 @@
 //!              └───────────┘ └────────┘
 //! ```
 //!
-//! The same as a graph, with every edge: `states.dot` beside the sources, which the tests hold to the code.
+//! The same as a graph, with every edge: `states.dot` beside the sources, which the tests hold to
+//! the code.
 //!
 //! # Driving it
 //!
@@ -108,17 +110,22 @@
 //! - AAAA and A asked at once, AAAA first; silence asked again at an even pace (RFC 8305 §3)
 //! - the resolution delay, for the preferred family and for service records (§3)
 //! - families without a local address are neither asked for nor tried (§3, RFC 6724 §6 rule 1)
-//! - RFC 6724: policy table, source address and destination order by scope, label, precedence, longest prefix
-//! - families in turns with a first family count (§4); several ports; each address and port at most once
+//! - RFC 6724: policy table, source address and destination order by scope, label, precedence,
+//!   longest prefix
+//! - families in turns with a first family count (§4); several ports; each address and port at most
+//!   once
 //! - attempts in parallel, a delay apart, the next at once after a failure, never within 10 ms (§5)
 //! - answers that come late take part (§3, §5)
 //! - HTTPS and SVCB records: hints, port, ALPN, priorities, targets of another name (RFC 9460)
 //! - NAT64: literals and, as the last resort, A records through its prefix (§7.1, §7.2; RFC 6052)
-//! - [`Memory`] of what worked: nearer and used addresses first, the attempt delay from the round trip time
-//! - every query and attempt with its times and its cause in the [`Report`], of failure and of success
+//! - [`Memory`] of what worked: nearer and used addresses first, the attempt delay from the round
+//!   trip time
+//! - every query and attempt with its times and its cause in the [`Report`], of failure and of
+//!   success
 //!
-//! **Not** here: DNS itself (its servers, caching, search domains, AliasMode chains), sockets, the discovery
-//! of the NAT64's prefix (RFC 7050, RFC 8781), a choice between interfaces, encrypted client hello.
+//! **Not** here: DNS itself (its servers, caching, search domains, AliasMode chains), sockets, the
+//! discovery of the NAT64's prefix (RFC 7050, RFC 8781), a choice between interfaces, encrypted
+//! client hello.
 #![no_std]
 #![forbid(unsafe_code)]
 

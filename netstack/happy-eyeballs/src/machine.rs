@@ -46,7 +46,8 @@ pub enum Output<E> {
         /// What its service record says is spoken there; empty where none says so.
         alpn: Vec<Vec<u8>>,
     },
-    /// Stop this attempt: no packet of it may be sent from here on, and what it still reports is ignored.
+    /// Stop this attempt: no packet of it may be sent from here on, and what it still reports is
+    /// ignored.
     Cancel {
         /// Which one.
         attempt: AttemptId,
@@ -78,16 +79,18 @@ impl fmt::Display for State {
     }
 }
 
-/// One call: from a name or addresses to one connection. `E` is the caller's cause of a failed query or
-/// attempt, kept for the report.
+/// One call: from a name or addresses to one connection. `E` is the caller's cause of a failed
+/// query or attempt, kept for the report.
 ///
-/// Feed it with the `handle_*` methods, each with the time of its call: a [`Duration`] since any fixed
-/// moment (one that lies behind an earlier one counts as that earlier one). After [`new`](Self::new)
-/// and after each `handle_*`:
+/// Feed it with the `handle_*` methods, each with the time of its call: a [`Duration`] since any
+/// fixed moment (one that lies behind an earlier one counts as that earlier one). After
+/// [`new`](Self::new) and after each `handle_*`:
 ///
 /// 1. take [`poll_output`](Self::poll_output) until it is `None`, and do what each says;
-/// 2. wait for the first of: an answer, the end of an attempt, [`poll_timeout`](Self::poll_timeout);
-/// 3. call the `handle_*` that fits. An early [`handle_timeout`](Self::handle_timeout) does no harm.
+/// 2. wait for the first of: an answer, the end of an attempt,
+///    [`poll_timeout`](Self::poll_timeout);
+/// 3. call the `handle_*` that fits. An early [`handle_timeout`](Self::handle_timeout) does no
+///    harm.
 ///
 /// Events of queries and attempts that have ended, and of ids never given out, are ignored.
 #[derive(Debug)]
@@ -119,7 +122,8 @@ struct Attempt<E> {
 }
 
 impl<E> HappyEyeballs<E> {
-    /// Starts a call. The memory is only read; let it [learn](Memory::learn) from the report in the end.
+    /// Starts a call. The memory is only read; let it [learn](Memory::learn) from the report in the
+    /// end.
     pub fn new(
         config: Config,
         request: Request,
@@ -169,8 +173,8 @@ impl<E> HappyEyeballs<E> {
         });
     }
 
-    /// An answer to a service query; an empty one says that there are no such records. The names that
-    /// the records point to are asked for their addresses.
+    /// An answer to a service query; an empty one says that there are no such records. The names
+    /// that the records point to are asked for their addresses.
     pub fn handle_services(&mut self, now: Duration, query: QueryId, services: &[Service]) {
         self.handle(now, |machine| {
             let known = machine.queries.name_and_kind(query);
@@ -185,8 +189,8 @@ impl<E> HappyEyeballs<E> {
         });
     }
 
-    /// The failure of a query. It is not asked again: repetition and other servers are for the caller
-    /// to have tried. Only silence is met with asking again.
+    /// The failure of a query. It is not asked again: repetition and other servers are for the
+    /// caller to have tried. Only silence is met with asking again.
     pub fn handle_query_failed(&mut self, now: Duration, query: QueryId, cause: E) {
         self.handle(now, |machine| machine.queries.failed(machine.now, query, cause));
     }
@@ -216,6 +220,19 @@ impl<E> HappyEyeballs<E> {
         });
     }
 
+    /// The machine's own addresses changed: a router advertisement came after DHCP, a lease ended. A
+    /// family that now has an address is asked for and takes its turn; of a family that has none any
+    /// more nothing new is tried. Queries and attempts that run go on.
+    pub fn handle_network(&mut self, now: Duration, network: Network) {
+        self.handle(now, |machine| {
+            machine.network = network;
+            for name in machine.known.names() {
+                machine.ask_all(&name, false);
+            }
+            machine.arrange();
+        });
+    }
+
     /// The caller gives up: every attempt is cancelled.
     pub fn handle_abandoned(&mut self, now: Duration) {
         self.now = self.now.max(now);
@@ -238,8 +255,8 @@ impl<E> HappyEyeballs<E> {
         output
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout); later than any time the machine was told so
-    /// far. `None` when it is done.
+    /// When to call [`handle_timeout`](Self::handle_timeout); later than any time the machine was
+    /// told so far. `None` when it is done.
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.is_done() {
             return None;
@@ -289,16 +306,16 @@ impl<E> HappyEyeballs<E> {
         self.attempts.iter().any(|attempt| attempt.end.is_none())
     }
 
-    /// Asks for everything that the network has a use for, in the order of RFC 8305 §3: AAAA before A.
+    /// Asks for everything that the network has a use for and that was not asked yet, in the order of
+    /// RFC 8305 §3: AAAA before A.
     fn ask_all(&mut self, name: &Arc<str>, services: bool) {
-        if services && (self.network.asks(Family::V4) || self.network.asks(Family::V6)) {
-            self.ask(name, Kind::Service);
-        }
-        if self.network.asks(Family::V6) {
-            self.ask(name, Kind::Aaaa);
-        }
-        if self.network.asks(Family::V4) {
-            self.ask(name, Kind::A);
+        let [v6, v4] = [Family::V6, Family::V4].map(|family| self.network.asks(family));
+        for (kind, wanted) in
+            [(Kind::Service, services && (v6 || v4)), (Kind::Aaaa, v6), (Kind::A, v4)]
+        {
+            if wanted && !self.queries.was_asked(name, kind) {
+                self.ask(name, kind);
+            }
         }
     }
 
@@ -343,13 +360,12 @@ impl<E> HappyEyeballs<E> {
         }
     }
 
-    /// When to ask for the A records of a name whose AAAA records do not work, to reach them through the
-    /// NAT64 (RFC 8305 §7.2, §7.3): at once when nothing is left to wait for.
+    /// When to ask for the A records of a name whose AAAA records do not work, to reach them
+    /// through the NAT64 (RFC 8305 §7.2, §7.3): at once when nothing is left to wait for.
     fn last_resort(&self) -> Option<Duration> {
-        let named = matches!(self.request.target, Target::Name(_));
-        let wanted = named
-            && self.network.translator().is_some()
-            && !self.queries.was_asked(Kind::A)
+        let Target::Name(name) = &self.request.target else { return None };
+        let wanted = self.network.translator().is_some()
+            && !self.queries.was_asked(name, Kind::A)
             && !self.queries.is_open(Kind::Aaaa)
             && self.next_endpoint().is_none();
         let last = self.attempts.last().filter(|_| self.any_live());
@@ -359,8 +375,8 @@ impl<E> HappyEyeballs<E> {
         })
     }
 
-    /// With nothing else to wait for: until when service records may bring addresses. They are asked
-    /// in hope, and servers that leave them unanswered must not make a failure slow.
+    /// With nothing else to wait for: until when service records may bring addresses. They are
+    /// asked in hope, and servers that leave them unanswered must not make a failure slow.
     fn services_given_up(&self) -> Option<Duration> {
         let ended = self.queries.addresses_ended()?;
         let idle = !self.any_live() && self.next_endpoint().is_none();

@@ -12,16 +12,18 @@ const CHANCE: Duration = Duration::from_millis(100);
 /// So many silent attempts in a row, with none that worked between, make a family doubtful.
 const DOUBT: u8 = 2;
 
-/// Which addresses worked and which did not: a small value that a call reads and that learns from its
-/// report.
+/// Which addresses worked and which did not: a small value that a call reads and that learns from
+/// its report.
 ///
-/// - An address that worked comes before its equals, nearer ones first (RFC 8305 §4), and its round trip
-///   time decides how soon the next attempt follows (§5).
-/// - An address that failed or stayed silent counts as known to be unreachable (RFC 6724 §6, rule 1), and
-///   so does every address of a family that stayed silent twice in a row while the other one worked.
+/// - An address that worked comes before its equals, nearer ones first (RFC 8305 §4), and its round
+///   trip time decides how soon the next attempt follows (§5).
+/// - An address that failed or stayed silent counts as known to be unreachable (RFC 6724 §6, rule
+///   1), and so does every address of a family that stayed silent twice in a row while the other
+///   one worked.
 ///
-/// Both are forgotten after a while, so that callers with different pasts come to behave alike (§4).
-/// A memory belongs to one network: [`clear`](Self::clear) it when the machine moves to another one.
+/// Both are forgotten after a while, so that callers with different pasts come to behave alike
+/// (§4). A memory belongs to one network: [`clear`](Self::clear) it when the machine moves to
+/// another one.
 #[derive(Debug, Clone)]
 pub struct Memory {
     capacity: usize,
@@ -49,8 +51,8 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// A memory for `capacity` addresses (0: it learns nothing of addresses), which keeps that one worked
-    /// and that one failed for so long.
+    /// A memory for `capacity` addresses (0: it learns nothing of addresses), which keeps that one
+    /// worked and that one failed for so long.
     pub fn new(capacity: usize, worked_for: Duration, failed_for: Duration) -> Self {
         let silent = [(0, Duration::ZERO); 2];
         Self { capacity, worked_for, failed_for, addresses: Vec::new(), silent }
@@ -84,7 +86,8 @@ impl Memory {
                 (Outcome::Outrun | Outcome::Abandoned, _) => continue,
             };
             self.remember(address, attempt.ended, None);
-            // one host that is down says nothing of a family, unless the other family worked beside it
+            // one host that is down says nothing of a family, unless the other family worked beside
+            // it
             let beside = winner.is_some_and(|winner| slot(winner.remote.ip()) != slot(address));
             if silent && beside {
                 let (times, at) = &mut self.silent[slot(address)];
@@ -118,7 +121,8 @@ impl Memory {
         known.round_trip.filter(|_| now.saturating_sub(known.at) < self.worked_for)
     }
 
-    /// Whether `address` is known not to work: it, or its family as far as nothing better is known of it.
+    /// Whether `address` is known not to work: it, or its family as far as nothing better is known
+    /// of it.
     pub fn avoids(&self, address: IpAddr, now: Duration) -> bool {
         let fresh = |at| now.saturating_sub(at) < self.failed_for;
         match self.addresses.iter().find(|known| known.address == address) {

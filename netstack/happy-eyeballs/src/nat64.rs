@@ -3,7 +3,8 @@
 use crate::config::Invalid;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-/// The prefix of a network's NAT64, as learnt by RFC 7050 or from a router advertisement (RFC 8781).
+/// The prefix of a network's NAT64, as learnt by RFC 7050 or from a router advertisement (RFC
+/// 8781).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nat64 {
     prefix: u128,
@@ -28,8 +29,8 @@ impl Nat64 {
         Ok(Self { prefix: bits, len })
     }
 
-    /// The address that reaches `address` through the NAT64. `None` where the well-known prefix would
-    /// name an address that is not global (RFC 6052 §3.1).
+    /// The address that reaches `address` through the NAT64. `None` where the well-known prefix
+    /// would name an address that is not global (RFC 6052 §3.1).
     pub fn synthesize(self, address: Ipv4Addr) -> Option<Ipv6Addr> {
         let local = address.is_private()
             || address.is_loopback()
@@ -42,8 +43,8 @@ impl Nat64 {
         let placed = match self.len {
             96 => bits,
             len => {
-                // written as if the reserved octet were not there, then the part from bit 64 on moves
-                // by that octet
+                // written as if the reserved octet were not there, then the part from bit 64 on
+                // moves by that octet
                 let plain = bits << (96 - len);
                 let (high, low) = (plain >> 64 << 64, plain & u128::from(u64::MAX));
                 high | low >> 8

@@ -87,9 +87,9 @@ impl Network {
             })
     }
 
-    /// Whether names are worth resolving for `family`: it has an address from which the Internet can
-    /// be reached, or no family has one and this has at least a local one. Link-local IPv6 alone, which
-    /// every interface has, does not make a dual-stack network.
+    /// Whether names are worth resolving for `family`: it has an address from which the Internet
+    /// can be reached, or no family has one and this has at least a local one. Link-local IPv6
+    /// alone, which every interface has, does not make a dual-stack network.
     pub fn asks(&self, family: Family) -> bool {
         let global = |family| {
             self.has(family)
@@ -107,8 +107,8 @@ impl Network {
         self.nat64.filter(|_| !self.asks(Family::V4) && self.asks(Family::V6))
     }
 
-    /// The family whose answer is worth waiting for: the one that the policy puts first among global
-    /// addresses, or the only one that is asked for.
+    /// The family whose answer is worth waiting for: the one that the policy puts first among
+    /// global addresses, or the only one that is asked for.
     pub(crate) fn preferred(&self) -> Family {
         match (self.asks(Family::V6), self.asks(Family::V4)) {
             (true, false) => Family::V6,
@@ -121,8 +121,9 @@ impl Network {
         }
     }
 
-    /// The source address that connections to `destination` will most likely have: RFC 6724 §5. Rules 5
-    /// and 5.5 (interfaces, next hops) do not apply, all addresses are taken to be on one interface.
+    /// The source address that connections to `destination` will most likely have: RFC 6724 §5.
+    /// Rules 5 and 5.5 (interfaces, next hops) do not apply, all addresses are taken to be on one
+    /// interface.
     pub fn source(&self, destination: IpAddr) -> Option<Source> {
         let wanted = scope(destination);
         let label = self.policy.row(destination).label;
@@ -135,7 +136,8 @@ impl Network {
                 (
                     // rule 1: prefer same address
                     source.address != destination,
-                    // rule 2: appropriate scope, the smallest that is large enough, else the largest
+                    // rule 2: appropriate scope, the smallest that is large enough, else the
+                    // largest
                     if scope >= wanted { (false, scope) } else { (true, u8::MAX - scope) },
                     // rule 3: avoid deprecated addresses
                     source.deprecated,
@@ -152,18 +154,19 @@ impl Network {
             .copied()
     }
 
-    /// Puts destinations into the order of RFC 6724 §6. What none of its rules tells apart keeps its
-    /// order.
+    /// Puts destinations into the order of RFC 6724 §6. What none of its rules tells apart keeps
+    /// its order.
     ///
-    /// Rule 7 (native transport) does not apply. Rule 9 (longest matching prefix) is applied to IPv6
-    /// only, as §6 allows: behind IPv4's address translation the source says nothing of the
+    /// Rule 7 (native transport) does not apply. Rule 9 (longest matching prefix) is applied to
+    /// IPv6 only, as §6 allows: behind IPv4's address translation the source says nothing of the
     /// distance, and the rule would undo the balancing of DNS servers that rotate their answers.
     pub fn sort(&self, destinations: &mut [IpAddr]) {
         self.sort_with(destinations, |_| false, |_| None);
     }
 
-    /// As [`sort`](Self::sort), with what is remembered: `avoid` says which are known to be unreachable
-    /// (rule 1), `round_trip` how far those are that were used (RFC 8305 §4, between rules 8 and 9).
+    /// As [`sort`](Self::sort), with what is remembered: `avoid` says which are known to be
+    /// unreachable (rule 1), `round_trip` how far those are that were used (RFC 8305 §4, between
+    /// rules 8 and 9).
     pub(crate) fn sort_with(
         &self,
         destinations: &mut [IpAddr],

@@ -57,7 +57,8 @@ impl<E> Queries<E> {
         self.list.get(id.0 as usize).map(|query| (Arc::clone(&query.name), query.kind))
     }
 
-    /// Notes an answer with so many records. One that comes after a failure, or a second one, counts too.
+    /// Notes an answer with so many records. One that comes after a failure, or a second one,
+    /// counts too.
     pub fn answered(&mut self, now: Duration, id: QueryId, records: usize) {
         if let Some(query) = self.list.get_mut(id.0 as usize) {
             let before = if let Answer::Records(before) = query.answer { before } else { 0 };
@@ -116,9 +117,9 @@ impl<E> Queries<E> {
         self.list.iter().any(|query| query.kind == kind && query.is_open())
     }
 
-    /// Whether such a question was ever asked.
-    pub fn was_asked(&self, kind: Kind) -> bool {
-        self.list.iter().any(|query| query.kind == kind)
+    /// Whether this question was ever asked.
+    pub fn was_asked(&self, name: &str, kind: Kind) -> bool {
+        self.list.iter().any(|query| query.name.as_ref() == name && query.kind == kind)
     }
 
     /// When the last question for addresses ended; `None` while one is open.

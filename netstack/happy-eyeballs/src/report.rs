@@ -90,7 +90,8 @@ pub enum Outcome<E> {
 pub enum Skip {
     /// The machine has no address of its family, or may not use it.
     NoLocalAddress,
-    /// Unspecified, multicast, broadcast or an IPv4-mapped answer: nothing that a name may stand for.
+    /// Unspecified, multicast, broadcast or an IPv4-mapped answer: nothing that a name may stand
+    /// for.
     NotUnicast,
     /// Not of the family that the query asked for.
     WrongFamily,

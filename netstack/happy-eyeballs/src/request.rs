@@ -10,7 +10,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Target {
     /// A host by its name.
     Name(Arc<str>),
-    /// Addresses: literals, or what a table says. Nothing is asked, but they are ordered like answers.
+    /// Addresses: literals, or what a table says. Nothing is asked, but they are ordered like
+    /// answers.
     Addresses(Vec<IpAddr>),
 }
 
@@ -96,15 +97,15 @@ impl core::fmt::Display for Kind {
 /// A record with a mandatory key that the caller does not know must be left out by the caller (§8).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
-    /// The SvcPriority: lower first. Records of the same one keep the order given (shuffle them, §2.4.1).
-    /// 0 is AliasMode: its target's addresses with the request's ports.
+    /// The SvcPriority: lower first. Records of the same one keep the order given (shuffle them,
+    /// §2.4.1). 0 is AliasMode: its target's addresses with the request's ports.
     pub priority: u16,
     /// The TargetName; `None` is ".", the name asked for itself.
     pub target: Option<Arc<str>>,
     /// The port, instead of the request's.
     pub port: Option<u16>,
-    /// The protocols spoken, the scheme's default one included unless `no-default-alpn` is set (§7.1.2).
-    /// Empty: not said.
+    /// The protocols spoken, the scheme's default one included unless `no-default-alpn` is set
+    /// (§7.1.2). Empty: not said.
     pub alpn: Vec<Vec<u8>>,
     /// `ipv4hint`: used until the target's A records are there (§7.3).
     pub ipv4_hints: Vec<Ipv4Addr>,

@@ -1,4 +1,5 @@
-//! What MirageOS's happy-eyeballs gets wrong, each with the scene that shows it, and what its users reported.
+//! What MirageOS's happy-eyeballs gets wrong, each with the scene that shows it, and what its users
+//! reported.
 
 mod script;
 
@@ -17,7 +18,8 @@ fn run_out(scene: &mut Scene) -> Vec<(u64, String)> {
     outputs
 }
 
-/// (a) The retries after the first one were burnt on consecutive ticks: failure after 1.03 s, not 3 s.
+/// (a) The retries after the first one were burnt on consecutive ticks: failure after 1.03 s, not 3
+/// s.
 #[test]
 fn a_retries_are_paced() {
     let mut scene = Scene::new("dual");

@@ -84,6 +84,10 @@ const RESOLVING: &[Row] = &[
     ("dual https", "aaaa; a",   "@20 https 1/svc/6a", "?aaaa@svc ?a@svc +6a", Connecting, Some(1020)),
     ("v6 nat64", "",            "@20 aaaa",       "?a",           Resolving,  Some(1020)),
     ("v6 nat64", "aaaa!",       "@20 a 4a",       "+n4a",         Connecting, Some(10_000)),
+    ("v4", "",                  "@20 net dual",   "?aaaa",        Resolving,  Some(1000)),
+    ("v4", "@20 net dual",      "@30 a 4a",       "",             Delaying,   Some(80)),
+    ("dual", "aaaa",            "@20 net v6",     "",             Resolving,  Some(1000)),
+    ("v6", "",                  "@20 net none",   "",             Resolving,  Some(1000)),
 ];
 
 #[rustfmt::skip]
@@ -108,6 +112,8 @@ const DELAYING: &[Row] = &[
     ("dual https", "@20 aaaa 6a", "@30 https 1/svc/6b", "?aaaa@svc ?a@svc +6b", Connecting, Some(280)),
     ("dual https", "@20 aaaa 6a", "@30 https 1/svc", "?aaaa@svc ?a@svc", Delaying, Some(70)),
     ("dual https", "@20 https 1/./4a", "@30 a",     "",           Resolving,  Some(1000)),
+    ("dual", "@20 a 4a",          "@30 net v6",     "",           Resolving,  Some(1000)),
+    ("dual", "@20 a 4a",          "@30 net v4",     "+4a",        Connecting, Some(1000)),
     ("dual https", "@20 https 1/./4a", "@30 a 4b",  "",           Delaying,   Some(70)),
 ];
 
@@ -158,6 +164,11 @@ const CONNECTING: &[Row] = &[
     ("dual to=6a,4a limit=100", "",      "@100",         "-6a !TimedOut", Failed, None),
     ("dual limit=100 to=6a", "",         "@150 ok 6a",   "=6a",   Connected,  None),
     ("dual limit=100 to=6a,4a", "",      "@150 no 6a",   "!TimedOut", Failed, None),
+    ("v4", "@20 a 4a",                   "@30 net dual", "?aaaa", Connecting, Some(1030)),
+    ("v4", "@20 a 4a; @30 net dual",     "@300 aaaa 6a", "+6a",   Connecting, Some(10_000)),
+    ("v4", "@20 a 4a; @30 net dual",     "@40 no 4a",    "",      Resolving,  Some(1030)),
+    ("dual to=6a,4a", "",                "@30 net v4",   "",      Connecting, Some(250)),
+    ("dual to=6a,4a", "",                "@30 net v6",   "",      Connecting, Some(10_000)),
     ("v6 nat64", "@20 aaaa 6a",          "@2019",        "",      Connecting, Some(2020)),
     ("v6 nat64", "@20 aaaa 6a",          "@2020",        "?a",    Connecting, Some(3020)),
     ("v6 nat64", "@20 aaaa 6a; @2020",   "@2030 a 4a",   "+n4a",  Connecting, Some(10_000)),

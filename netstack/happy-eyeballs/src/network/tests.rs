@@ -7,7 +7,8 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Addresses in words: `2001:db8:1::2`, `fe80::2 deprecated`, `10.1.2.4/8`; /64 and /24 unless said.
+/// Addresses in words: `2001:db8:1::2`, `fe80::2 deprecated`, `10.1.2.4/8`; /64 and /24 unless
+/// said.
 fn sources(text: &str) -> Vec<Source> {
     let one = |text: &str| {
         let mut words = text.split_whitespace();

@@ -1,16 +1,19 @@
-//! A small language for scenes: one line of words for the network and the request, one for what happens.
+//! A small language for scenes: one line of words for the network and the request, one for what
+//! happens.
 //!
-//! Scene words: `dual` (else `v4`, `v6`, `link6` = IPv4 and only link-local IPv6, `none`, `unknown`),
-//! `prefer4`, `only4`, `nat64`, `https`, `alpn=h2,h3`, `to=6a,4a` (addresses instead of the name),
-//! `ports=443,80`, `count=2`, `delay=0` (resolution), `attempt=100` (attempt delay), `tries=1`, `limit=3000`,
-//! `used=6a/40` (worked in 40 ms), `bad=6a` (failed of late), `doubt6` (IPv6 silent of late).
+//! Scene words: `dual` (else `v4`, `v6`, `link6` = IPv4 and only link-local IPv6, `none`,
+//! `unknown`), `prefer4`, `only4`, `nat64`, `https`, `alpn=h2,h3`, `to=6a,4a` (addresses instead of
+//! the name), `ports=443,80`, `count=2`, `delay=0` (resolution), `attempt=100` (attempt delay),
+//! `tries=1`, `limit=3000`, `used=6a/40` (worked in 40 ms), `bad=6a` (failed of late), `doubt6`
+//! (IPv6 silent of late).
 //!
 //! Events: `aaaa 6a 6b` (an answer; none: no such records), `aaaa!` (its failure), `a`, `a!`,
-//! `aaaa@svc 6c` (for another name), `https 1/svc/port=8443/alpn=h2/6a 2/.` (records), `https!`, `ok 6a`,
-//! `no 6a`, `stop`. A leading `@250` moves the time in ms; alone it is a timeout.
+//! `aaaa@svc 6c` (for another name), `https 1/svc/port=8443/alpn=h2/6a 2/.` (records), `https!`,
+//! `ok 6a`, `no 6a`, `stop`. A leading `@250` moves the time in ms; alone it is a timeout.
 //!
-//! Outputs: `?aaaa` (`?aaaa*2` asked for the second time, `?a@svc` another name), `+6a` connect (`+6a:80`
-//! when the port is not 443, `+6a+h2` with ALPN), `-6a` cancel, `=6a` connected, `!AllFailed`.
+//! Outputs: `?aaaa` (`?aaaa*2` asked for the second time, `?a@svc` another name), `+6a` connect
+//! (`+6a:80` when the port is not 443, `+6a+h2` with ALPN), `-6a` cancel, `=6a` connected,
+//! `!AllFailed`.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(
@@ -59,6 +62,21 @@ fn word(remote: SocketAddr) -> String {
     if remote.port() == 443 { address } else { format!("{address}:{}", remote.port()) }
 }
 
+fn network_of(word: &str) -> Network {
+    let own: &[&str] = match word {
+        "dual" => &["2600:0:0:1::2/64", "fe80::2/64", "10.0.0.2/24"],
+        "v4" => &["10.0.0.2/24"],
+        "v6" => &["2600:0:0:1::2/64", "fe80::2/64"],
+        "link6" => &["10.0.0.2/24", "fe80::2/64"],
+        "none" => &[],
+        other => panic!("unknown network {other}"),
+    };
+    Network::of(own.iter().map(|text| {
+        let (address, len) = text.split_once('/').unwrap();
+        Source::new(address.parse().unwrap(), len.parse().unwrap())
+    }))
+}
+
 /// A machine with a driver that answers by words.
 pub struct Scene {
     pub machine: HappyEyeballs<String>,
@@ -78,20 +96,16 @@ impl Scene {
     pub fn remembering(setup: &str, mut memory: Memory) -> Self {
         let mut config = Config::default();
         let mut request = Request::name("host.example", 443);
-        let mut own = vec!["2600:0:0:1::2/64", "fe80::2/64", "10.0.0.2/24"];
-        let mut network = Network::default();
-        let mut unknown = false;
+        let mut network = network_of("dual");
         for setup in setup.split_whitespace() {
             let (key, value) = setup.split_once('=').unwrap_or((setup, ""));
             let number = || value.parse::<u64>().unwrap();
             let list = || value.split(',');
             match key {
-                "dual" => {}
-                "v4" => own = vec!["10.0.0.2/24"],
-                "v6" => own = vec!["2600:0:0:1::2/64", "fe80::2/64"],
-                "link6" => own = vec!["10.0.0.2/24", "fe80::2/64"],
-                "none" => own = vec![],
-                "unknown" => unknown = true,
+                "dual" | "v4" | "v6" | "link6" | "none" => {
+                    network.sources = network_of(key).sources
+                }
+                "unknown" => network.sources = None,
                 "prefer4" => network.policy = Policy::prefer_ipv4(),
                 "only4" => network.only = Some(Family::V4),
                 "nat64" => network.nat64 = Some(Nat64::WELL_KNOWN),
@@ -120,13 +134,6 @@ impl Scene {
                 other => panic!("unknown word {other}"),
             }
         }
-        network.sources = (!unknown).then(|| {
-            let source = |text: &str| {
-                let (address, len) = text.split_once('/').unwrap();
-                Source::new(address.parse().unwrap(), len.parse().unwrap())
-            };
-            own.into_iter().map(source).collect()
-        });
         let machine = HappyEyeballs::new(config, request, network, &memory, ms(0)).unwrap();
         let mut scene = Self {
             machine,
@@ -158,6 +165,7 @@ impl Scene {
         };
         match kind {
             "stop" => self.machine.handle_abandoned(now),
+            "net" => self.machine.handle_network(now, network_of(words.next().expect("which"))),
             "ok" | "no" => {
                 let remote = endpoint(words.next().expect("which attempt"));
                 let attempt = self.attempts[&remote];

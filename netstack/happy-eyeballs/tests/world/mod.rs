@@ -1,5 +1,6 @@
-//! A world made of octets: each one chooses what happens next, and whatever happens, the machine's promises
-//! are checked. Driven by random octets in `properties.rs` and by a fuzzer in `netstack/fuzz`.
+//! A world made of octets: each one chooses what happens next, and whatever happens, the machine's
+//! promises are checked. Driven by random octets in `properties.rs` and by a fuzzer in
+//! `netstack/fuzz`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
@@ -96,7 +97,8 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Few addresses, so that they come up again: 0 to 5 IPv6, 6 to 10 IPv4, the rest what no answer should hold.
+/// Few addresses, so that they come up again: 0 to 5 IPv6, 6 to 10 IPv4, the rest what no answer
+/// should hold.
 fn address(choice: usize) -> IpAddr {
     match choice {
         0..=3 => IpAddr::from([0x2600, 0, 0, 0, 0, 0, 0, choice as u16 + 1]),
@@ -208,9 +210,11 @@ impl World {
     }
 
     fn step(&mut self, choice: u8, octets: &mut Octets<'_>) {
-        // 13 and 14 leave the machine with the time that it knows
-        if !matches!(choice % 16, 13 | 14) {
-            self.heard = self.now;
+        // 13 and 14 leave the machine behind the time
+        match choice % 16 {
+            13 => self.heard = self.heard.max(self.now / 2),
+            14 => {}
+            _ => self.heard = self.now,
         }
         match choice % 16 {
             0..=3 => self.answer(octets),
@@ -226,6 +230,10 @@ impl World {
             13 => self.machine.handle_timeout(self.now / 2),
             14 => self.now += Duration::from_millis(u64::from(choice / 16)),
             _ if choice == 0xff => self.machine.handle_abandoned(self.now),
+            _ if choice > 0xd0 => {
+                self.network = network(octets);
+                self.machine.handle_network(self.now, self.network.clone());
+            }
             _ => self.machine.handle_timeout(self.now),
         }
         self.drain();
@@ -303,7 +311,8 @@ impl World {
         assert!(won, "a live attempt that connects wins");
     }
 
-    /// What an ended attempt still says is not heard: nothing but the time that passed has an effect.
+    /// What an ended attempt still says is not heard: nothing but the time that passed has an
+    /// effect.
     fn stale(
         &mut self,
         say: impl FnOnce(&mut HappyEyeballs<u32>, Duration, AttemptId),
@@ -352,18 +361,20 @@ impl World {
         let asks = |family| self.network.asks(family);
         // A records are of use behind a NAT64 too
         let behind = kind == Kind::A && self.network.nat64.is_some() && asks(Family::V6);
-        assert!(family.is_none_or(asks) || behind, "{kind} is of no use");
+        // a network that changed may come back: what was asked already is asked again
+        let first = count == 1;
+        assert!(!first || family.is_none_or(asks) || behind, "{kind} is of no use");
         assert!(["host.example", "svc.example", "other.example"].contains(&name), "{name}");
         let Some(known) = self.asked.iter_mut().find(|known| known.id == id) else {
             assert_eq!(count, 1);
             let (closed, failure) = (false, None);
-            return self.asked.push(Asked { id, kind, count, last: self.now, closed, failure });
+            return self.asked.push(Asked { id, kind, count, last: self.heard, closed, failure });
         };
         assert!(!known.closed, "answered and asked again");
         assert_eq!(count, known.count + 1);
         assert!(count <= self.config.resolve_tries, "asked too often");
-        assert!(self.now >= known.last + self.config.resolve_timeout, "asked again too soon");
-        (known.count, known.last) = (count, self.now);
+        assert!(self.heard >= known.last + self.config.resolve_timeout, "asked again too soon");
+        (known.count, known.last) = (count, self.heard);
     }
 
     fn check_attempt(&mut self, id: AttemptId, remote: SocketAddr) {
@@ -376,14 +387,14 @@ impl World {
             });
         assert!(told, "nobody spoke of {remote}");
         if let Some(last) = self.tried.last() {
-            let pause = self.now - last.at;
+            let pause = self.heard - last.at;
             assert!(pause >= ATTEMPT_FLOOR, "{pause:?} after the attempt before");
             let least = self.config.connection_attempt_delay;
             let least = least.min(self.config.minimum_connection_attempt_delay);
             assert!(self.failed_since || pause >= least, "{pause:?} without a failure between");
         }
         self.failed_since = false;
-        self.tried.push(Tried { id, remote, at: self.now, closed: false, failure: None });
+        self.tried.push(Tried { id, remote, at: self.heard, closed: false, failure: None });
     }
 
     /// No dead end: something runs, or the end has come.
@@ -400,7 +411,8 @@ impl World {
         let attempts = self.tried.iter().any(|known| !known.closed);
         let queries = self.asked.iter().any(|known| {
             let last = known.count == self.config.resolve_tries;
-            !known.closed && !(last && self.heard >= known.last + self.config.resolve_timeout)
+            let over = last && self.heard >= known.last + self.config.resolve_timeout;
+            !(known.closed || over)
         });
         // without either, only the next attempt is to be waited for
         let soon = timer <= self.heard + ATTEMPT_FLOOR;
@@ -428,7 +440,8 @@ impl World {
                 assert!(!matches!(told.answer, Answer::Failed(_)));
                 continue;
             };
-            // too late after the last try's time; an answer that came after the failure takes its place
+            // too late after the last try's time; an answer that came after the failure takes its
+            // place
             let silent = told.answer == Answer::Silent && known.count == self.config.resolve_tries;
             let failed = told.answer == Answer::Failed(cause);
             assert!(failed || silent || matches!(told.answer, Answer::Records(_)), "{told:?}");

@@ -74,7 +74,9 @@ fn walk(
         let path = entry.path();
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         if entry.file_type()?.is_dir() {
-            if !hidden && enter(&path) {
+            // cargo marks what it builds into so
+            let built = path.join("CACHEDIR.TAG").is_file();
+            if !hidden && !built && enter(&path) {
                 walk(&path, enter, files)?;
             }
         } else if !hidden && is_source(&path) {
@@ -122,6 +124,9 @@ mod tests {
         fs::write(source.join("README.md"), "text").unwrap();
         fs::write(source.join("skipped/b.rs"), "text").unwrap();
         fs::write(source.join(".git/index"), "text").unwrap();
+        fs::create_dir_all(source.join("target")).unwrap();
+        fs::write(source.join("target/CACHEDIR.TAG"), "Signature").unwrap();
+        fs::write(source.join("target/c.rs"), "text").unwrap();
         assert!(list(&source).is_fresh(&stamp, &result), "these are no inputs");
 
         fs::write(source.join("b.rs"), "2").unwrap();

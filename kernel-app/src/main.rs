@@ -30,7 +30,7 @@ fn start() -> u8 {
         Ok(words) => words,
         Err(text) => return refuse(&text),
     };
-    match args::parse(words) {
+    match args::parse(words, backend::asides()) {
         Ok(config) => {
             logger::start(&config.run);
             backend::run(&config, |machine| app::run(&config, machine))

@@ -11,8 +11,13 @@ use core::fmt;
 use lexopt::Arg as Word;
 use table::{ARGUMENTS, Argument, Value};
 
-/// Reads the boot words, the program's own name not among them.
-pub fn parse(words: Vec<String>) -> Result<Config, Error> {
+/// A value that came beside the boot words, so that it need not stand among them: the name of an
+/// argument, and its value.
+pub type Aside = (String, Vec<u8>);
+
+/// Reads the boot words, the program's own name not among them, and the values that came beside
+/// them. A word wins over a value beside it.
+pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
     let mut config = Config::default();
     let mut given: Vec<&'static str> = Vec::new();
     let mut parser = lexopt::Parser::from_args(words);
@@ -23,13 +28,7 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
             Word::Long(name) => long(name)?,
             Word::Short(letter) => short(letter)?,
             Word::Value(value) => {
-                let value = text(value)?;
-                if config.target.is_some() {
-                    return Err(Error::SecondTarget { text: value });
-                }
-                config.target = Some(value.parse().map_err(|error: proto::target::Error| {
-                    Error::Target { reason: error.to_string() }
-                })?);
+                aim(&mut config, text(value)?)?;
                 continue;
             }
         };
@@ -44,33 +43,74 @@ pub fn parse(words: Vec<String>) -> Result<Config, Error> {
                 }
                 set(&mut config);
             }
-            Value::Of { format, set, .. } => {
-                let value = match parser.value() {
-                    Ok(value) => text(value)?,
-                    Err(_) => return Err(Error::Missing { name: argument.name, format }),
-                };
-                set(&mut config, &value).map_err(|reason| Error::Malformed {
-                    name: argument.name,
-                    format,
-                    // what was typed may be a secret
-                    value: (!argument.secret).then_some(value),
-                    reason,
-                })?;
-            }
+            Value::Of { format, .. } => match parser.value() {
+                Ok(value) => store(&mut config, argument, text(value)?)?,
+                Err(_) => return Err(Error::Missing { name: argument.name, format }),
+            },
         }
     }
+    for (name, octets) in asides {
+        let value = String::from_utf8(octets)
+            .map_err(|_| Error::Syntax { reason: format!("the value of {name} is not UTF-8") })?;
+        // a file ends with a line's end, a value does not
+        let value = value.strip_suffix('\n').unwrap_or(&value).to_string();
+        if name == TARGET {
+            if config.target.is_none() {
+                aim(&mut config, value)?;
+            }
+            continue;
+        }
+        let argument = long(&name)?;
+        match argument.value {
+            _ if given.contains(&argument.name) => {}
+            Value::None(_) => return Err(Error::Unexpected { name: argument.name }),
+            Value::Of { .. } => store(&mut config, argument, value)?,
+        }
+    }
+    check(&mut config)?;
+    Ok(config)
+}
+
+/// The name under which a target can come beside the words.
+const TARGET: &str = "target";
+
+fn aim(config: &mut Config, value: String) -> Result<(), Error> {
+    if config.target.is_some() {
+        return Err(Error::SecondTarget { text: value });
+    }
+    let target = value.parse();
+    config.target = Some(
+        target
+            .map_err(|error: proto::target::Error| Error::Target { reason: error.to_string() })?,
+    );
+    Ok(())
+}
+
+fn store(config: &mut Config, argument: &'static Argument, value: String) -> Result<(), Error> {
+    let Value::Of { format, set, .. } = argument.value else { return Ok(()) };
+    set(config, &value).map_err(|reason| Error::Malformed {
+        name: argument.name,
+        format,
+        // what was typed may be a secret, and so may be what is said of it
+        value: (!argument.secret).then_some(value),
+        reason: if argument.secret { "not of the expected form".into() } else { reason },
+    })
+}
+
+/// What arguments mean together.
+fn check(config: &mut Config) -> Result<(), Error> {
     if config.target.is_none() && !config.run.help && !config.run.version {
         return Err(Error::NoTarget);
     }
-    if config.network.ipv4_gateway.is_some() && config.network.ipv4.is_none() {
+    let network = &mut config.network;
+    if network.ipv4_gateway.is_some() && network.ipv4.is_none() {
         return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });
     }
-    let network = &mut config.network;
     if network.ipv4.is_some() && network.dhcp == Some(true) {
         return Err(Error::Conflict { name: "ipv4", other: "dhcp=true" });
     }
     network.dhcp.get_or_insert(network.ipv4.is_none());
-    Ok(config)
+    Ok(())
 }
 
 fn text(value: std::ffi::OsString) -> Result<String, Error> {

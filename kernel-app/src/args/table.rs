@@ -255,6 +255,7 @@ pub const ARGUMENTS: &[Argument] = &[
     },
     Argument {
         short: Some('H'),
+        secret: true,
         ..many(Group::Http, "header", "NAME:VALUE", "a field of the request", |c, v| {
             let (name, value) = v.split_once(':').ok_or("no `:`")?;
             c.http.headers.push((name.trim().into(), value.trim().into()));
@@ -263,6 +264,7 @@ pub const ARGUMENTS: &[Argument] = &[
     },
     Argument {
         short: Some('d'),
+        secret: true,
         ..one(Group::Http, "data", "DATA", "", "the request's body", |c, v| {
             c.http.data = Some(v.into());
             Ok(())

@@ -8,7 +8,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn config(line: &str) -> Config {
-    parse(words(line)).unwrap_or_else(|error| panic!("{line}: {error}"))
+    parse(words(line), Vec::new()).unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 #[test]
@@ -61,13 +61,13 @@ fn wrong_words_are_refused_with_what_would_be_right() {
         ("http://h/ --host=a", "no `=`"),
         ("http://h/ --tls-authenticator=sha", "no such kind `sha`"),
         ("http://h/ --tls-min=1.1", "neither 1.2 nor 1.3"),
-        ("http://h/ -H x", "no `:`"),
+        ("http://h/ -H x", "expected --header=NAME:VALUE"),
         ("http://h/ --send-hex=0", "hexadecimal"),
         ("http://h/ --count=0", "at least one"),
         ("http://h/ --logs=loud", "`loud` is no level"),
         ("http://h/ --output=file", "neither stdout nor discard"),
     ] {
-        let error = parse(words(line)).map(|_| ()).unwrap_err().to_string();
+        let error = parse(words(line), Vec::new()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(says), "{line}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
@@ -93,4 +93,34 @@ fn dns_servers_are_addresses_with_or_without_ports() {
         config("http://h/ --dns-servers=udp:10.0.2.3,udp:[::1]:5353,udp:::1,udp:127.0.0.1:54");
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["10.0.2.3:53", "[::1]:5353", "[::1]:53", "127.0.0.1:54"]);
+}
+
+fn beside(line: &str, asides: &[(&str, &str)]) -> Result<Config, Error> {
+    let asides = asides.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    parse(words(line), asides.collect())
+}
+
+#[test]
+fn values_can_come_beside_the_words() {
+    let config = beside("http://h/", &[("timeout", "5s\n"), ("header", "a: b")]).unwrap();
+    assert_eq!(config.limits.whole, Some(Duration::from_secs(5)));
+    assert_eq!(config.http.headers, [("a".into(), "b".into())]);
+    let config = beside("http://h/ --timeout=1s", &[("timeout", "5s")]).unwrap();
+    assert_eq!(config.limits.whole, Some(Duration::from_secs(1)), "a word wins");
+    let config = beside("", &[("target", "http://h/\n")]).unwrap();
+    assert_eq!(config.target.unwrap().to_string(), "http://h/");
+    for (name, value, says) in [
+        ("timeot", "5s", "did you mean --timeout?"),
+        ("timeout", "5", "such as 250ms"),
+        ("explain", "yes", "takes no value"),
+    ] {
+        let error = beside("http://h/", &[(name, value)]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_told_where_it_is_malformed() {
+    let error = beside("http://h/ -H hunter2", &[]).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("--header") && !error.contains("hunter2"), "{error}");
 }

@@ -4,6 +4,7 @@
 //! moves one word: the reactor waits for that.
 
 use super::Machine;
+use crate::args::Aside;
 use crate::config::{Config, Network};
 use client::flow::tls::no_entropy;
 use client::sink::{Input, Output};
@@ -21,6 +22,7 @@ use stack::smol::{self, Idle, Ipv4, Stack, SystemClock};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use virtio_net::fw_cfg;
 use virtio_net::platform::Interrupts;
 use virtio_net::ring0::{Mmio, Ring0};
 use virtio_net::transport::PciTransport;
@@ -44,6 +46,13 @@ pub fn words() -> Result<Vec<String>, String> {
         .skip(1)
         .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
         .collect()
+}
+
+/// The files `opt/mimic/NAME` of QEMU's fw_cfg, for the argument `NAME`.
+pub fn asides() -> Vec<Aside> {
+    let Ok(mut ring0) = Ring0::new() else { return Vec::new() };
+    let files = fw_cfg::files(&mut ring0, "opt/mimic/");
+    files.into_iter().map(|file| (file.name, file.octets)).collect()
 }
 
 /// Brings the devices up and runs `main` on them.

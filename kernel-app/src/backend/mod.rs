@@ -1,10 +1,11 @@
 //! What is below the program: the machine itself, or a Unix host. The only place that asks which.
 //!
-//! Both files give the same three things:
+//! Both files give the same four things:
 //!
 //! | | |
 //! |---|---|
 //! | `words()` | the boot words, the program's name not among them |
+//! | `asides()` | values of arguments that came beside the words |
 //! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
 //! | `exit(code)` | ends the machine or the process |
 
@@ -14,9 +15,9 @@ mod hermit;
 mod unix;
 
 #[cfg(target_os = "hermit")]
-pub use hermit::{exit, run, words};
+pub use hermit::{asides, exit, run, words};
 #[cfg(not(target_os = "hermit"))]
-pub use unix::{exit, run, words};
+pub use unix::{asides, exit, run, words};
 
 use client::sink::{Input, Output};
 use core::time::Duration;

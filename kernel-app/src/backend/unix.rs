@@ -1,6 +1,7 @@
 //! A Unix host: its sockets, its standard streams.
 
 use super::Machine;
+use crate::args::Aside;
 use crate::config::Config;
 use blocking::Unblock;
 use core::future::Future;
@@ -15,6 +16,16 @@ pub fn words() -> Result<Vec<String>, String> {
     std::env::args_os()
         .skip(1)
         .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
+        .collect()
+}
+
+/// The environment's variables `MIMIC_NAME`, for the argument `name`; `_` stands for `-`.
+pub fn asides() -> Vec<Aside> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let name = name.to_str()?.strip_prefix("MIMIC_")?;
+            Some((name.to_ascii_lowercase().replace('_', "-"), value.into_encoded_bytes()))
+        })
         .collect()
 }
 

@@ -127,7 +127,7 @@ struct Left {
 fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, String> {
     let stdout = Captured::default();
     let stderr = Captured::default();
-    let exit = match args::parse(words) {
+    let exit = match args::parse(words, Vec::new()) {
         Ok(config) => {
             let machine = Machine {
                 net: Arc::new(world.client().net.clone()),

@@ -23,6 +23,7 @@
 
 pub mod console;
 mod dma;
+pub mod fw_cfg;
 pub mod machine;
 pub mod net;
 pub mod pci;

@@ -16,6 +16,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use spin::Mutex;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
+use crate::fw_cfg;
 use crate::pci::Function;
 use crate::platform::{ConfigSpace, MapError, Platform, Registers};
 
@@ -124,6 +125,29 @@ impl ConfigSpace for Ring0 {
                 value = in(reg) value,
                 inout("eax") config_address(function, offset) => _,
                 inout("edx") 0xcf8 => _,
+            );
+        }
+    }
+}
+
+/// QEMU's fw_cfg: docs/specs/fw_cfg.rst, "x86, x86_64 Register Locations".
+impl fw_cfg::Ports for Ring0 {
+    fn select(&mut self, key: u16) {
+        // SAFETY: a `Ring0` exists, so we are in ring 0. The port selects what a later read gives,
+        // and nothing else of the machine listens there.
+        unsafe { asm!("out dx, ax", in("dx") 0x510_u16, in("ax") key, options(nomem, nostack)) }
+    }
+
+    fn read(&mut self, octets: &mut [u8]) {
+        // SAFETY: as in `select`; the instruction writes exactly the slice's octets, upwards, as
+        // the direction flag is clear wherever Rust runs.
+        unsafe {
+            asm!(
+                "rep insb",
+                in("dx") 0x511_u16,
+                inout("rcx") octets.len() => _,
+                inout("rdi") octets.as_mut_ptr() => _,
+                options(nostack, preserves_flags),
             );
         }
     }

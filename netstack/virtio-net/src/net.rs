@@ -23,15 +23,18 @@
 
 mod header;
 mod offload;
+mod receiver;
+mod sender;
 
 use core::num::NonZeroUsize;
 
 use smoltcp::phy::{self, Checksum, Device, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
-use virtio_drivers::{BufferDirection, Hal};
+use virtio_drivers::Hal;
 
-use self::header::Header;
-use crate::queue::{Buffer, Fault, Queue, Taken};
+use self::receiver::{Frame, Receiver};
+use self::sender::Sender;
+use crate::queue::Fault;
 use crate::setup::{self, SetupError};
 use crate::transport::Bus;
 
@@ -227,242 +230,6 @@ impl<H: Hal, T: Bus> phy::TxToken for TxToken<'_, H, T> {
     }
 }
 
-/// The receiving half: queue 0.
-struct Receiver<H: Hal> {
-    queue: Queue<H, QUEUE>,
-    /// The buffers of the frame that is being read, in order.
-    held: Vec<Buffer>,
-    /// The frame that is being read, where its buffers are not neighbours.
-    scratch: Vec<u8>,
-    merged: bool,
-    /// The device may leave checksums to us.
-    offload: bool,
-    counters: Counters,
-}
-
-/// A received frame: `len` octets with their header, in the held buffers or in the scratch.
-#[derive(Clone, Copy)]
-struct Frame {
-    len: usize,
-    copied: bool,
-}
-
-impl<H: Hal> Receiver<H> {
-    fn new<T: Bus>(transport: &mut T, features: u64, mtu: usize) -> Result<Self, SetupError> {
-        let mut queue = Queue::new(transport, RECEIVE_QUEUE, BufferDirection::DeviceToDriver)?;
-        let merged = features & MRG_RXBUF != 0;
-        let size = if merged { MERGED_BUFFER } else { buffer_size(mtu) };
-        for buffer in queue.provide(QUEUE, size)? {
-            queue.offer(buffer, size);
-        }
-        queue.disarm();
-        Ok(Self {
-            queue,
-            held: Vec::with_capacity(MAX_MERGED),
-            scratch: Vec::new(),
-            merged,
-            offload: features & GUEST_CSUM != 0,
-            counters: Counters::default(),
-        })
-    }
-
-    /// The next good frame. Bad ones are dropped on the way, at most one ring of them.
-    fn next(&mut self) -> Option<Frame> {
-        for _ in 0..QUEUE {
-            let first = self.queue.take()?;
-            let outcome = self.gather(first);
-            match outcome {
-                Ok(frame) => {
-                    self.counters.received += 1;
-                    return Some(frame);
-                }
-                Err(Bad::Malformed) => self.counters.malformed += 1,
-                Err(Bad::Checksum) => self.counters.bad_checksum += 1,
-            }
-            self.release();
-        }
-        None
-    }
-
-    /// Collects the buffers of a frame and looks at its checksum.
-    fn gather(&mut self, first: Taken) -> Result<Frame, Bad> {
-        let written = first.written;
-        self.held.push(first.buffer);
-        let bytes = &self.queue.bytes(&self.held[0])[..written.ok_or(Bad::Malformed)?];
-        let header = Header::parse(bytes.first_chunk().ok_or(Bad::Malformed)?);
-        let mut frame = Frame { len: bytes.len(), copied: false };
-        if self.merged {
-            frame = self.gather_rest(header.buffers, frame)?;
-        }
-        if self.offload {
-            let bytes = &self.bytes(frame);
-            if !offload::acceptable(bytes, &header) {
-                return Err(Bad::Checksum);
-            }
-            if offload::needs_completion(bytes, &header) {
-                frame = self.copy(frame);
-                offload::complete(&mut self.scratch[header::LEN..], &header);
-            }
-        }
-        Ok(frame)
-    }
-
-    /// 5.1.6.3.2: the frame goes on in the buffers that follow, which have no header.
-    fn gather_rest(&mut self, buffers: u16, mut frame: Frame) -> Result<Frame, Bad> {
-        if !(1..=MAX_MERGED).contains(&usize::from(buffers)) {
-            return Err(Bad::Malformed);
-        }
-        // Each buffer but the last must be full for the frame to be in one piece.
-        let mut full = frame.len == self.queue.size_of(&self.held[0]);
-        let mut whole = true;
-        self.scratch.clear();
-        for _ in 1..buffers {
-            // 5.1.6.4.1: the device uses all buffers of a frame at once.
-            let Taken { buffer, written } = self.queue.take().ok_or(Bad::Malformed)?;
-            let size = self.queue.size_of(&buffer);
-            self.held.push(buffer);
-            let written = written.ok_or(Bad::Malformed)?;
-            let end = frame.len + written;
-            whole &= full && self.queue.joined(&self.held, end).is_some();
-            if !whole {
-                self.spill(frame.len, written);
-            }
-            full = written == size;
-            frame.len = end;
-        }
-        frame.copied = !whole;
-        Ok(frame)
-    }
-
-    /// Adds the newest held buffer to the scratch; before the first, all that came before it.
-    fn spill(&mut self, before: usize, written: usize) {
-        let (last, earlier) = self.held.split_last().expect("a buffer was just added");
-        if self.scratch.is_empty() {
-            let joined = self.queue.joined(earlier, before);
-            self.scratch.extend_from_slice(joined.expect("these were whole until now"));
-        }
-        self.scratch.extend_from_slice(&self.queue.bytes(last)[..written]);
-    }
-
-    /// Moves a frame to the scratch, where it can be changed.
-    fn copy(&mut self, frame: Frame) -> Frame {
-        if !frame.copied {
-            self.scratch.clear();
-            let bytes = self.queue.joined(&self.held, frame.len);
-            self.scratch.extend_from_slice(bytes.expect("a frame is whole or copied"));
-        }
-        Frame { copied: true, ..frame }
-    }
-
-    /// The Ethernet frame.
-    fn bytes(&self, frame: Frame) -> &[u8] {
-        let bytes = if frame.copied {
-            &self.scratch[..frame.len]
-        } else {
-            self.queue.joined(&self.held, frame.len).expect("a frame is whole or copied")
-        };
-        &bytes[header::LEN..]
-    }
-
-    /// Offers the held buffers again, in the order they came: neighbours stay neighbours.
-    fn release(&mut self) {
-        for buffer in self.held.drain(..) {
-            let size = self.queue.size_of(&buffer);
-            self.queue.offer(buffer, size);
-        }
-    }
-}
-
-/// Why a received frame is dropped.
-enum Bad {
-    Malformed,
-    Checksum,
-}
-
-/// The sending half: queue 1.
-struct Sender<H: Hal> {
-    queue: Queue<H, QUEUE>,
-    small: Vec<Buffer>,
-    /// For frames that the device cuts up; none where it cannot.
-    large: Vec<Buffer>,
-    segments: bool,
-    offload: bool,
-    small_size: usize,
-    sent: u64,
-    unsendable: u64,
-}
-
-impl<H: Hal> Sender<H> {
-    fn new<T: Bus>(transport: &mut T, features: u64, mtu: usize) -> Result<Self, SetupError> {
-        let mut queue = Queue::new(transport, SEND_QUEUE, BufferDirection::DriverToDevice)?;
-        let small_size = buffer_size(mtu);
-        let segments = features & (HOST_TSO4 | HOST_TSO6) != 0;
-        let large = if segments {
-            queue.provide(LARGE_BUFFERS, (header::LEN + LARGEST_FRAME).next_multiple_of(64))?
-        } else {
-            Vec::new()
-        };
-        let small = queue.provide(SEND_BUFFERS, small_size)?;
-        queue.disarm();
-        let offload = features & CSUM != 0;
-        Ok(Self { queue, small, large, segments, offload, small_size, sent: 0, unsendable: 0 })
-    }
-
-    /// Whether a frame of any length can be sent. If not, the interrupt is armed.
-    fn ready(&mut self) -> bool {
-        if self.has_room() {
-            return true;
-        }
-        loop {
-            self.reclaim();
-            if self.has_room() {
-                self.queue.disarm();
-                return true;
-            }
-            if !self.queue.arm() {
-                return false;
-            }
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        !self.small.is_empty() && (!self.segments || !self.large.is_empty())
-    }
-
-    /// Takes back what the device has sent.
-    fn reclaim(&mut self) {
-        while let Some(Taken { buffer, .. }) = self.queue.take() {
-            match self.queue.size_of(&buffer) {
-                size if size == self.small_size => self.small.push(buffer),
-                _ => self.large.push(buffer),
-            }
-        }
-    }
-
-    /// Has `f` build a frame of `len` octets and offers it.
-    fn send<R>(&mut self, len: usize, meta: PacketMeta, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let total = header::LEN + len;
-        let list = if total <= self.small_size { &mut self.small } else { &mut self.large };
-        let Some(mut buffer) = list.pop_if(|buffer| total <= self.queue.size_of(buffer)) else {
-            // Longer than the capabilities allow: the frame is built for its maker and dropped.
-            self.unsendable += 1;
-            return f(&mut vec![0; len]);
-        };
-        let bytes = &mut self.queue.bytes_mut(&mut buffer)[..total];
-        let (header, frame) = bytes.split_at_mut(header::LEN);
-        let result = f(frame);
-        let built = if self.offload {
-            offload::prepare(frame, meta.segmentation_offload_size)
-        } else {
-            Header::default()
-        };
-        header.copy_from_slice(&built.emit());
-        self.queue.offer(buffer, total);
-        self.sent += 1;
-        result
-    }
-}
-
 /// Takes back what is of no use without something else: 5.1.3.1.
 fn choose<T: Bus>(transport: &T, mut features: u64) -> u64 {
     if features & CSUM == 0 {
@@ -524,15 +291,8 @@ const CONFIG_STATUS: usize = 6;
 const CONFIG_MTU: usize = 10;
 const LINK_UP: u16 = 1;
 
-const RECEIVE_QUEUE: u16 = 0;
-const SEND_QUEUE: u16 = 1;
 /// Entries of each queue. Some devices have 256 and nothing else.
 const QUEUE: usize = 256;
-const SEND_BUFFERS: usize = 64;
-const LARGE_BUFFERS: usize = 8;
-const MERGED_BUFFER: usize = 4096;
-/// Buffers that the longest frame takes, with some to spare for a device that does not fill them.
-const MAX_MERGED: usize = 32;
 const ETHERNET_HEADER: usize = 14;
 const DEFAULT_MTU: usize = 1500;
 /// RFC 791: every module must be able to forward 68 octets.

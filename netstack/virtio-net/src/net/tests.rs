@@ -2,6 +2,8 @@
 
 use smoltcp::phy::{Device as _, RxToken as _, TxToken as _};
 
+use super::header::Header;
+use super::sender::SEND_BUFFERS;
 use super::*;
 use crate::fake::{Device, FakeHal, FakeMachine, Setup, Shared, Transport};
 

@@ -71,6 +71,9 @@ impl Ctx {
     }
 
     /// The bindings of both contexts; where both bind a key, those of `other` are the newer ones.
+    ///
+    /// A binding that both have, since both come from one context that had it, is not doubled: it
+    /// counts as one of `other`'s. Keys that only `other` binds come after all others.
     #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         let mut merged = self.clone();

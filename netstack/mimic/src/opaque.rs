@@ -221,7 +221,9 @@ impl Flow for BoxFlow {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, how: Shutdown) -> Poll<Result<(), Error>> {
-        if self.closed {
+        let unread = how.reads() && matches!(self.reading, Reading::Open);
+        let unwritten = how.writes() && !matches!(self.writing, Writing::Broken(Error::Closed));
+        if self.closed || !(unread || unwritten) {
             return Poll::Ready(Ok(()));
         }
         let result = ready!(self.flow.poll_shutdown(cx, how));

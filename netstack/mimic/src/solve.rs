@@ -22,12 +22,13 @@ use core::task::{Context, Poll};
 use crate::arg::{Derivation, NeedKind, Produced};
 use crate::ctx::{Ctx, Slot};
 use crate::join::Set;
-use crate::key::{Id, Meta, Name, Shown, Value};
+use crate::key::{Id, Meta, Shown, Value};
 use crate::list;
 use crate::policy::Clock;
-use crate::report::{Cycle, Derived, Input, InputKind, Lack, Outcome, Span};
+use crate::report::{Cycle, Derived, Outcome, Span};
 
 mod knot;
+mod told;
 
 pub(crate) struct Solver<'a> {
     ctx: &'a Ctx,
@@ -192,36 +193,6 @@ impl<'a> Solver<'a> {
             _ => None,
         });
         found.collect()
-    }
-
-    /// Why a job of a root key produced nothing: the chain of keys, how many of them were left
-    /// out before the last one, and what is the matter with that one.
-    pub(crate) fn lack(&self, job: usize) -> (Vec<Name>, usize, Lack) {
-        let end = self.jobs[job].end;
-        let mut chain = Vec::new();
-        let mut at = Some(job);
-        while let Some(job) = at.filter(|_| chain.len() + 1 < end.length.min(CHAIN)) {
-            chain.push(self.name(job));
-            at = self.jobs[job].lacked.and_then(|key| self.keys[key].jobs.first().copied());
-        }
-        chain.push(self.keys[end.key].meta.name.clone());
-        let elided = end.length.saturating_sub(chain.len());
-        let cause = end.job.map_or(Lack::NotGiven, |job| match &self.derived[job].outcome {
-            Outcome::Failed(error) => Lack::Failed(Arc::clone(error)),
-            Outcome::Cyclic(cycle) => Lack::Cyclic(self.cycles[*cycle].clone()),
-            Outcome::Unfinished => Lack::Unfinished,
-            _ => Lack::Nothing,
-        });
-        (chain, elided, cause)
-    }
-
-    /// Notes the inputs of jobs that still waited when the resolution ended.
-    pub(crate) fn finish(&mut self) {
-        for job in 0..self.jobs.len() {
-            if matches!(self.jobs[job].state, JobState::Waiting) {
-                self.note_inputs(job);
-            }
-        }
     }
 
     /// Does all that follows without waiting: tells jobs of settled keys, asks for the needs of
@@ -432,24 +403,6 @@ impl<'a> Solver<'a> {
         }
     }
 
-    fn note_inputs(&mut self, job: usize) {
-        let at = &self.jobs[job];
-        let needs = at.derivation.needs.iter().enumerate();
-        let inputs = needs.map(|(input, need)| {
-            let found = at.inputs.get(input).and_then(|input| self.input(*input));
-            let (kind, value) = match &need.kind {
-                NeedKind::Required => (InputKind::Required, found),
-                NeedKind::Optional => (InputKind::Optional, found),
-                NeedKind::Default(value) if found.is_none() => (InputKind::Defaulted, Some(value)),
-                NeedKind::Default(_) => (InputKind::Default, found),
-            };
-            let value =
-                value.map(|value| Shown { meta: Arc::clone(&need.meta), value: value.clone() });
-            Input { key: need.meta.name.clone(), kind, value }
-        });
-        self.derived[job].inputs = inputs.collect();
-    }
-
     /// What there is for an input now.
     fn input(&self, input: Awaited) -> Option<&Value> {
         match input {
@@ -460,11 +413,4 @@ impl<'a> Solver<'a> {
             Awaited::Empty => None,
         }
     }
-
-    fn name(&self, job: usize) -> Name {
-        self.keys[self.jobs[job].key].meta.name.clone()
-    }
 }
-
-/// How many keys a chain of lacking keys names before its middle is left out.
-const CHAIN: usize = 32;

@@ -135,6 +135,8 @@ fn the_writing_side_is_shut_down_alone() {
         let mut buf = [0; 8];
         assert_eq!(flow.read(&mut buf).await.unwrap(), 4, "the peer's octets still come");
     });
+    // once more is no news
+    now(flow.shutdown(Shutdown::Write)).unwrap();
     assert_eq!(calls(&flow, &handle), ["write", "shutdown write", "read"]);
 }
 

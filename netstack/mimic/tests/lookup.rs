@@ -240,3 +240,42 @@ fn deep_chains_are_followed_without_recursion() {
     assert_eq!(*missing.chain[31], *"k0");
     assert!(missing.to_string().ends_with("… 99969 more … ← k0: not given"), "{missing}");
 }
+
+#[test]
+fn derivations_may_be_woken_by_other_threads() {
+    use std::task::{Poll, Waker};
+    for _ in 0..50 {
+        let (registry, tcp) = tcp();
+        let mut ctx = Ctx::new();
+        let mut threads = Vec::new();
+        for n in 0..70 {
+            let state = Arc::new(Mutex::new((false, None::<Waker>)));
+            let (shared, key) = (Arc::clone(&state), Key::<u32>::shown("k"));
+            ctx = ctx
+                .fold(&key, (), move |()| {
+                    let shared = Arc::clone(&shared);
+                    std::future::poll_fn(move |cx| {
+                        let mut state = shared.lock().unwrap();
+                        state.1 = Some(cx.waker().clone());
+                        if state.0 { Poll::Ready(Some(n)) } else { Poll::Pending }
+                    })
+                })
+                .fold(tcp.endpoint(), req(&key), |n| async move { Some(good(&n.to_string())) });
+            threads.push(move || {
+                let mut state = state.lock().unwrap();
+                state.0 = true;
+                if let Some(waker) = state.1.take() {
+                    waker.wake();
+                }
+            });
+        }
+        let (policy, half) = (Policy::default(), threads.split_off(35));
+        let plan = std::thread::scope(|scope| {
+            for some in [threads, half] {
+                scope.spawn(|| some.into_iter().for_each(|thread| thread()));
+            }
+            futures_lite::future::block_on(registry.plan(&ctx, &policy)).unwrap()
+        });
+        assert_eq!(plan.candidates().len(), 70);
+    }
+}

@@ -215,7 +215,7 @@ impl Attempt {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.protocol, self.endpoint, self.result)
+        write!(f, "{}: {}", self.title(), self.result)
     }
 }
 
@@ -253,7 +253,7 @@ impl fmt::Display for Causes<'_> {
             }
             source = error.source();
         }
-        f.write_str(&text)
+        f.write_str(&text.clean())
     }
 }
 

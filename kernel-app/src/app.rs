@@ -1,5 +1,6 @@
 //! From a configuration to a flow to an output: the composition of everything below.
 
+use crate::application::{Application, Call};
 use crate::backend::Machine;
 use crate::config::{Config, Output as Where};
 use crate::discard::Discard;
@@ -8,15 +9,14 @@ use client::deadline::{within, within_some};
 use client::dialer::Dialer;
 use client::flow::tls;
 use client::flows::Flows;
-use client::messages::{self, Messages};
 use client::resolver::Resolver;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
-use client::{Cause, Error, Exit, Stage, bytes, http, ping};
+use client::{Cause, Error, Exit, Stage};
 use core::pin::Pin;
 use core::time::Duration;
 use mimic::report::AttemptResult;
-use mimic::{BoxFlow, Ctx, Policy, Registry, Report, ResolveError, Timer};
+use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::{Scheme, Target};
 use spin::Mutex;
 use stack::Net;
@@ -26,9 +26,9 @@ use std::sync::Arc;
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
-pub async fn run(config: &Config, machine: Machine) -> u8 {
+pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
     let Machine { net, stdin, mut stdout, mut stderr, boot } = machine;
-    let run = config.target.as_ref().map(|target| Run::new(config, &net, target));
+    let run = config.target.as_ref().map(|target| Run::new(application, config, &net, target));
     let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -58,7 +58,7 @@ pub async fn run(config: &Config, machine: Machine) -> u8 {
 async fn act(
     config: &Config,
     net: &Arc<dyn Net>,
-    run: Option<&Run<'_>>,
+    run: Option<&Run<'_, impl Application>>,
     stdin: Input,
     stdout: &mut Output,
 ) -> Result<(), Error> {
@@ -84,7 +84,8 @@ async fn act(
 }
 
 /// One run: the registry, and the context that the target and the arguments fill.
-struct Run<'a> {
+struct Run<'a, A> {
+    application: &'a A,
     config: &'a Config,
     net: &'a Arc<dyn Net>,
     target: &'a Target,
@@ -96,8 +97,13 @@ struct Run<'a> {
     resolution: Mutex<Option<Report>>,
 }
 
-impl<'a> Run<'a> {
-    fn new(config: &'a Config, net: &'a Arc<dyn Net>, target: &'a Target) -> Self {
+impl<'a, A: Application> Run<'a, A> {
+    fn new(
+        application: &'a A,
+        config: &'a Config,
+        net: &'a Arc<dyn Net>,
+        target: &'a Target,
+    ) -> Self {
         let mut registry = Registry::new();
         let flows = Flows::register(&mut registry);
         let trace = Trace::default();
@@ -125,7 +131,9 @@ impl<'a> Run<'a> {
         if let Some(name) = &config.tls.name {
             ctx = ctx.add(&flows.tls_name, name.clone());
         }
-        Self { config, net, target, registry, flows, ctx, trace, resolution: Mutex::new(None) }
+        let ctx = application.configure(&mut registry, &flows, ctx, target);
+        let resolution = Mutex::new(None);
+        Self { application, config, net, target, registry, flows, ctx, trace, resolution }
     }
 
     async fn go(&self, stdin: Input, output: &mut Output) -> Result<(), Error> {
@@ -136,7 +144,18 @@ impl<'a> Run<'a> {
         match self.registry.resolve(&self.ctx, &policy).await {
             Ok(connected) => {
                 *self.resolution.lock() = Some(connected.report);
-                self.speak(connected.flow, stdin, output).await
+                let Self { config, net, target, ref flows, ref trace, .. } = *self;
+                let call = Call {
+                    flow: connected.flow,
+                    target,
+                    config,
+                    net,
+                    flows,
+                    trace,
+                    stdin,
+                    stdout: output,
+                };
+                self.application.speak(call).await
             }
             Err(error) => {
                 *self.resolution.lock() = Some(error.report().clone());
@@ -206,56 +225,6 @@ impl<'a> Run<'a> {
                 }
             }
         }
-    }
-
-    async fn speak(&self, flow: BoxFlow, stdin: Input, output: &mut Output) -> Result<(), Error> {
-        let Config { bytes: said, limits, http: asked, .. } = self.config;
-        let trace = &self.trace;
-        match (&self.target.scheme, &said.send) {
-            (Scheme::Http | Scheme::Https, _) => {
-                let request = http::Request {
-                    target: self.target.clone(),
-                    method: asked.method.clone(),
-                    headers: asked.headers.clone(),
-                    data: asked.data.clone(),
-                    include: asked.include,
-                    fail: asked.fail,
-                    idle: limits.idle,
-                };
-                http::exchange(self.net, flow, &request, output, trace).await
-            }
-            (Scheme::Icmp, _) => {
-                let mut identifier = [0; 2];
-                getrandom::fill(&mut identifier)
-                    .map_err(|_| self.failed(Cause::Unable(tls::no_entropy())))?;
-                let options = ping::Options {
-                    count: said.count,
-                    wait: said.wait,
-                    identifier: u16::from_ne_bytes(identifier),
-                };
-                let flow = self.flows.raw.downcast(flow).map_err(|flow| {
-                    self.failed(Cause::NoFlow(format!("{flow} carries no echo requests")))
-                })?;
-                ping::ping(self.net, flow, &options, output, trace).await
-            }
-            (Scheme::Udp | Scheme::Raw, Some(octets)) => {
-                let message = Messages::One(octets.clone());
-                messages::exchange(self.net, flow, message, output, said.wait, trace).await
-            }
-            (Scheme::Udp | Scheme::Raw, None) => {
-                messages::exchange(self.net, flow, Messages::Lines(stdin), output, said.wait, trace)
-                    .await
-            }
-            (_, Some(octets)) => {
-                let input = Box::new(futures_lite::io::Cursor::new(octets.clone()));
-                bytes::exchange(self.net, flow, input, output, limits.idle, trace).await
-            }
-            (_, None) => bytes::exchange(self.net, flow, stdin, output, limits.idle, trace).await,
-        }
-    }
-
-    fn failed(&self, cause: Cause) -> Error {
-        Error { stage: Stage::Exchange, target: self.target.to_string(), cause }
     }
 }
 

@@ -136,7 +136,7 @@ fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, Str
                 stderr: Box::new(stderr.clone()),
                 boot: None,
             };
-            let run = world.network.run(app::run(&config, machine));
+            let run = world.network.run(app::run(&crate::Program, &config, machine));
             run.map_err(|stalled| stalled.to_string())?
         }
         Err(error) => {

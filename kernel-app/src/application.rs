@@ -1,0 +1,60 @@
+//! What a program says over its flow: all that a unikernel of one's own has to bring.
+
+use crate::config::Config;
+use client::flows::Flows;
+use client::sink::{Input, Output};
+use client::trace::Trace;
+use client::{Cause, Error, Stage};
+use core::future::Future;
+use mimic::{BoxFlow, Ctx, Registry};
+use proto::target::Target;
+use stack::Net;
+use std::sync::Arc;
+
+/// A program over a flow. Which flow that is, it never learns but by asking.
+pub trait Application {
+    /// Registers protocols of its own, and gives the context with what they need. Both hold the
+    /// crate's flows and all that the boot arguments say already.
+    fn configure(
+        &self,
+        _registry: &mut Registry,
+        _flows: &Flows,
+        ctx: Ctx,
+        _target: &Target,
+    ) -> Ctx {
+        ctx
+    }
+
+    /// Speaks over the flow that the registry found.
+    ///
+    /// # Errors
+    /// What the user is told, and what decides the exit code.
+    fn speak(&self, call: Call<'_>) -> impl Future<Output = Result<(), Error>>;
+}
+
+/// A flow, and all that a program may want beside it.
+pub struct Call<'a> {
+    /// Connected.
+    pub flow: BoxFlow,
+    /// Where it leads.
+    pub target: &'a Target,
+    /// What the boot arguments say.
+    pub config: &'a Config,
+    /// Sockets and the clock.
+    pub net: &'a Arc<dyn Net>,
+    /// The handles that turn the flow into the protocol's own.
+    pub flows: &'a Flows,
+    /// Where octets are counted, for the report.
+    pub trace: &'a Trace,
+    /// Standard input.
+    pub stdin: Input,
+    /// Standard output: the payload.
+    pub stdout: &'a mut Output,
+}
+
+impl Call<'_> {
+    /// An error of the exchange, from an error of the flow.
+    pub fn failed(&self, error: &(dyn core::error::Error + 'static)) -> Error {
+        Error { stage: Stage::Exchange, target: self.target.to_string(), cause: Cause::of(error) }
+    }
+}

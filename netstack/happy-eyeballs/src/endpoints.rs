@@ -211,9 +211,11 @@ impl Known {
         let head = self.endpoints.iter().find(fresh)?;
         let family = |remote: &SocketAddr| Family::of(remote.ip());
         let Some(last) = tried.last().map(family) else { return Some(head) };
-        let first_run = tried.iter().all(|remote| family(remote) == last);
-        let stays = first_run && tried.len() < usize::from(first_family_count);
         let mut group = self.endpoints.iter().filter(|endpoint| endpoint.group == head.group);
+        // the run of the first family, unless the other one has begun before its answer came
+        let first = group.clone().next().map_or(last, |endpoint| family(&endpoint.remote));
+        let stays = tried.len() < usize::from(first_family_count)
+            && tried.iter().all(|remote| family(remote) == first);
         let turn =
             group.find(|endpoint| fresh(endpoint) && (family(&endpoint.remote) == last) == stays);
         Some(turn.unwrap_or(head))

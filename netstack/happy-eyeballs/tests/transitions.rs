@@ -151,6 +151,8 @@ const CONNECTING: &[Row] = &[
     ("dual", "@20 aaaa 6a 6b 6c; @270; @300 a 4a", "@520", "+4a", Connecting, Some(770)),
     ("dual count=2 to=6a,6b,6c,4a", "",  "@250",         "+6b",   Connecting, Some(500)),
     ("dual count=2 to=6a,6b,6c,4a", "@250", "@500",      "+4a",   Connecting, Some(750)),
+    ("dual count=3", "@20 a 4a 4b; @70; @90 aaaa 6a 6b", "@320", "+6a", Connecting, Some(570)),
+    ("dual count=3", "@20 a 4a 4b; @70; @90 aaaa 6a 6b; @320", "@570", "+4b", Connecting, Some(820)),
     ("dual to=6a,6b,4a", "",             "@250",         "+4a",   Connecting, Some(500)),
     ("dual to=6a,6b", "",                "@250",         "+6b",   Connecting, Some(10_000)),
     ("dual ports=443,80 to=6a,4a", "",   "@250",         "+4a",   Connecting, Some(500)),

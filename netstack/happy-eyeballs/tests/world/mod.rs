@@ -459,7 +459,9 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
-        for remote in &report.untried {
+        let untried: BTreeSet<_> = report.untried.iter().collect();
+        assert_eq!(untried.len(), report.untried.len(), "one endpoint twice");
+        for remote in untried {
             assert!(self.tried.iter().all(|known| known.remote != *remote), "{remote} was tried");
         }
         if reason == Some(Reason::AllFailed) {

@@ -23,7 +23,8 @@ pub struct Target {
     pub user: Option<String>,
     /// The part of the user information behind `:`, percent-decoded. A secret: no output shows it.
     pub password: Option<String>,
-    /// Who is meant; for `vsock` the context identifier in decimal, as a name.
+    /// Who is meant; for `vsock` the context identifier in decimal, as a name. A user's own scheme may
+    /// leave it empty.
     pub host: Host,
     /// As given; see [`Target::port_or_default`].
     pub port: Option<u32>,
@@ -158,7 +159,7 @@ impl Target {
         let scheme = Scheme::named(uri.scheme().as_str());
         let authority = uri.authority().ok_or(Error::NoHost)?;
         let (user, password) = user_information(&authority)?;
-        let host = host(&authority)?;
+        let host = host(&authority, &scheme)?;
         let port = port(&authority, &scheme)?;
         if scheme.needs_port() && port.is_none() {
             return Err(Error::NoPort { scheme: scheme.name().into() });
@@ -267,14 +268,18 @@ fn user_information(authority: &Authority<'_>) -> Result<(Option<String>, Option
     Ok((Some(decoded(user)?), password))
 }
 
-fn host(authority: &Authority<'_>) -> Result<Host, Error> {
+fn host(authority: &Authority<'_>, scheme: &Scheme) -> Result<Host, Error> {
     use fluent_uri::component::Host as Parsed;
     let text = authority.host();
     let wrong = || Error::HostName { host: text.into() };
     match authority.host_parsed() {
         Parsed::Ipv4(address) => Ok(Host::Ip(address.into())),
         Parsed::Ipv6(address) => Ok(Host::Ip(address.into())),
-        Parsed::RegName(name) if name.is_empty() => Err(Error::NoHost),
+        // what a user's own scheme needs, its flow says
+        Parsed::RegName(name) if name.is_empty() => match scheme {
+            Scheme::Other(_) => Ok(Host::Name(String::new())),
+            _ => Err(Error::NoHost),
+        },
         Parsed::RegName(name) => host_name(name.as_str()).ok_or_else(wrong),
         _ => Err(wrong()),
     }
@@ -455,6 +460,14 @@ mod tests {
         for text in ["raw://h", "raw://h?protocol=256", "raw://h?proto=1"] {
             assert_eq!(text.parse::<Target>(), Err(Error::NoProtocol), "{text}");
         }
+    }
+
+    #[test]
+    fn a_users_scheme_needs_no_host() {
+        let target = parse("fifo:///tmp/pipe");
+        assert_eq!(target.scheme, Scheme::Other("fifo".into()));
+        assert_eq!((target.host.to_string().as_str(), target.path.as_str()), ("", "/tmp/pipe"));
+        assert_eq!(target.to_string(), "fifo:///tmp/pipe");
     }
 
     #[test]

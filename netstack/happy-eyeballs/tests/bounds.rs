@@ -95,3 +95,25 @@ fn the_clock_s_end_is_no_overflow() {
     machine.handle_timeout(Duration::MAX);
     assert_eq!(machine.poll_timeout(), None, "the deadline was cut to the clock's end");
 }
+
+#[test]
+fn literals_without_number() {
+    let literals = (0..1000_u32).map(|n| IpAddr::from((0x0a00_0000 + n).to_be_bytes()));
+    let request = Request::addresses(literals, 443);
+    let machine =
+        HappyEyeballs::new(Config::default(), request, Network::default(), &Memory::default(), NOW);
+    let report = end(machine.expect("a good request"));
+    assert_eq!(report.attempts.len() + report.untried.len(), 32);
+    assert!(report.skipped.iter().all(|(_, skip)| *skip == Skip::TooMany));
+}
+
+#[test]
+fn a_clock_that_runs_backwards_stands_still() {
+    let ms = Duration::from_millis;
+    let (mut machine, asked) = machine(false);
+    machine.handle_timeout(ms(100));
+    machine.handle_addresses(ms(40), asked[0].0, &[IpAddr::from([0x2600, 0, 0, 0, 0, 0, 0, 1])]);
+    assert_eq!(machine.poll_timeout(), Some(ms(350)), "the attempt began at 100 ms");
+    assert!(matches!(machine.poll_output(), Some(Output::Connect { .. })));
+    assert_eq!(end(machine).attempts[0].started, ms(100));
+}

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Opens when the machine's program wants its input.
 #[derive(Debug)]
@@ -18,7 +19,9 @@ pub struct Gate {
 impl Gate {
     /// A closed gate that listens for QEMU's control channel.
     pub fn new() -> io::Result<Self> {
-        let name = format!("mimic-control-{}", process::id());
+        // process numbers repeat in containers that share a network
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = format!("mimic-control-{}-{now}", process::id());
         let listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
         Ok(Self { listener, name })
     }

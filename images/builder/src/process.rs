@@ -93,17 +93,19 @@ fn follow(
     let (mut status, mut errors) = (None, None);
     let mut output_open = piped;
     let mut reason = None;
+    // when waiting for what the child has left in its pipes ends
+    let mut patience = None;
     loop {
+        let drained = !output_open && (errors.is_some() || !piped);
+        let impatient = patience.is_some_and(|until| Instant::now() >= until);
         if let Some(status) = status
-            && (reason.is_some() || (!output_open && (errors.is_some() || !piped)))
+            && (drained || impatient)
         {
             return Ok(reason.unwrap_or(Ended::Exited(status, errors.unwrap_or_default())));
         }
-        let event = match deadline.filter(|_| reason.is_none()) {
+        let event = match if reason.is_none() { deadline } else { patience } {
             None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => {
-                events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            }
+            Some(until) => events.recv_timeout(until.saturating_duration_since(Instant::now())),
         };
         let end = match event {
             Ok(Event::Exited(result)) => {
@@ -114,53 +116,42 @@ fn follow(
                 errors = Some(tail);
                 None
             }
-            Ok(Event::Output(Ok(()))) => {
+            Ok(Event::Output(result)) => {
                 output_open = false;
-                None
+                match result {
+                    Ok(()) => None,
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        Some(Ended::OutputClosed)
+                    }
+                    Err(error) => Some(Ended::OutputFailed(error)),
+                }
             }
-            Ok(Event::Output(Err(error))) if error.kind() == ErrorKind::BrokenPipe => {
-                Some(Ended::OutputClosed)
-            }
-            Ok(Event::Output(Err(error))) => Some(Ended::OutputFailed(error)),
             Ok(Event::Signal(signal)) => Some(Ended::Signal(signal)),
-            Err(RecvTimeoutError::Timeout) => Some(Ended::Limit),
+            Err(RecvTimeoutError::Timeout) => reason.is_none().then_some(Ended::Limit),
             Err(RecvTimeoutError::Disconnected) => {
                 anyhow::bail!("the child's streams ended before the child")
             }
         };
         if end.is_some() && reason.is_none() {
             reason = end;
+            patience = Some(Instant::now() + PATIENCE);
             if status.is_none() {
-                end_child(pid, piped, events, &mut status);
+                ask_to_end(pid, piped);
             }
+        } else if status.is_none() && patience.is_some_and(|until| Instant::now() >= until) {
+            // not reaped yet, since its status has not arrived: the number is still its own
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            patience = Some(Instant::now() + PATIENCE);
         }
     }
 }
 
-/// Asks a program to end, and makes it end when it does not. A machine has nothing to put in order, and QEMU would
-/// talk about it.
-fn end_child(
-    pid: Pid,
-    is_machine: bool,
-    events: &Receiver<Event>,
-    status: &mut Option<ExitStatus>,
-) {
+/// Asks a program to end. A machine has nothing to put in order, and QEMU would talk about it.
+fn ask_to_end(pid: Pid, is_machine: bool) {
+    let signal = if is_machine { Signal::KILL } else { Signal::TERM };
     // not reaped yet, since its status has not arrived: the number is still its own, or about to be reaped
     // by the waiting thread, in which case the signal finds nobody
-    let signal = if is_machine { Signal::KILL } else { Signal::TERM };
     let _ = rustix::process::kill_process(pid, signal);
-    let patience = Instant::now() + PATIENCE;
-    while status.is_none() {
-        match events.recv_timeout(patience.saturating_duration_since(Instant::now())) {
-            Ok(Event::Exited(Ok(exited))) => *status = Some(exited),
-            Ok(Event::Exited(Err(_))) | Err(RecvTimeoutError::Disconnected) => return,
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-                return;
-            }
-        }
-    }
 }
 
 fn watch_signals(events: &Sender<Event>) -> Result<()> {
@@ -241,7 +232,7 @@ fn copy_keeping_tail(from: &mut impl Read, to: &mut impl Write) -> String {
     String::from_utf8_lossy(&tail).into_owned()
 }
 
-/// How long a child may take to end when asked to.
+/// How long a child may take to end when asked to, and we to pass on what it has left.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Octets in the pipe of the payload.
 const PIPE: usize = 1 << 20;

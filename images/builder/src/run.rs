@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::compile;
 use crate::demo;
@@ -14,6 +14,7 @@ use crate::machine::{Machine, QEMU};
 use crate::manifest::{Manifest, Target};
 use crate::options::{self, Options};
 use crate::process::{Ended, Job, Streams};
+use crate::status::Fault;
 use crate::workspace::Workspace;
 use crate::{accel, status};
 
@@ -134,7 +135,11 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
     let (is_machine, job) = match booted {
         Booted::Machine(mut machine) => {
             machine.words = words;
-            let gate = Gate::new()?;
+            if !is_in_path(QEMU) {
+                let cause = format!("there is no {QEMU} in PATH: run scripts/setup");
+                return Err(Failure::new(code::SOFTWARE, cause).into());
+            }
+            let gate = Gate::new().context("cannot listen for QEMU")?;
             let mut command = guard::command(QEMU);
             command.args(machine.arguments()).args(gate.arguments());
             show(&command, options.verbose);
@@ -150,12 +155,16 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
     let fault = |cause: String| Err(Failure::new(code::SOFTWARE, cause).into());
     match job.run()? {
         Ended::Exited(exited, errors) => {
-            let code = if is_machine {
+            let ended = if is_machine {
                 status::of_machine(exited, &errors)
             } else {
                 status::of_process(exited)
             };
-            code.map(ExitCode::from).or_else(fault)
+            match ended {
+                Ok(code) => Ok(ExitCode::from(code)),
+                Err(Fault::Told) => Ok(ExitCode::from(code::SOFTWARE)),
+                Err(Fault::Because(cause)) => fault(cause),
+            }
         }
         Ended::Limit => {
             let limit = options.kill_after.unwrap_or_default();
@@ -165,6 +174,11 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
         Ended::OutputClosed => Ok(ExitCode::from(status::OF_CLOSED_OUTPUT)),
         Ended::OutputFailed(error) => fault(format!("cannot write to standard output: {error}")),
     }
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 fn show(guarded: &Command, verbose: bool) {

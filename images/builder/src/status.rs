@@ -6,32 +6,43 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+/// How a child ended that gave no exit code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// For this reason.
+    Because(String),
+    /// For a reason that it has told on standard error itself.
+    Told,
+}
+
 /// The program's exit code, or why there is none.
 ///
 /// `errors` is the end of the standard error that QEMU and the machine's console share: QEMU's own failures
 /// exit with 1, as does the program's exit code 0, but they say so last.
-pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, String> {
+pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, Fault> {
     let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let said = last.strip_prefix(QEMU).map(str::trim);
+    let because = |cause: String| Err(Fault::Because(cause));
     match (status.code(), status.signal()) {
-        (Some(1), _) if said.is_some() => Err(format!("QEMU failed: {}", said.unwrap_or_default())),
+        (Some(1), _) if last.starts_with(QEMU) => Err(Fault::Told),
         (Some(code @ 0..256), _) if code & 1 == 1 => Ok((code >> 1) as u8),
         (Some(0), _) => {
-            Err("the machine reset or switched itself off before the program ended".into())
+            because("the machine reset or switched itself off before the program ended".into())
         }
-        (Some(code), _) => Err(format!("QEMU ended with status {code}")),
-        (None, Some(signal)) => Err(format!("QEMU was ended by signal {signal}")),
-        (None, None) => Err(format!("QEMU ended: {status}")),
+        (Some(code), _) => because(format!("QEMU ended with status {code}")),
+        (None, Some(signal)) => because(format!("QEMU was ended by signal {signal}")),
+        (None, None) => because(format!("QEMU ended: {status}")),
     }
 }
 
 /// The exit code of the unix program, or the fault that ended it.
-pub fn of_process(status: ExitStatus) -> Result<u8, String> {
+pub fn of_process(status: ExitStatus) -> Result<u8, Fault> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(code as u8),
         (None, Some(signal @ (SIGPIPE | SIGINT | SIGTERM | SIGHUP))) => Ok(128 + signal as u8),
-        (None, Some(signal)) => Err(format!("the program was ended by signal {signal}")),
-        (None, None) => Err(format!("the program ended: {status}")),
+        (None, Some(signal)) => {
+            Err(Fault::Because(format!("the program was ended by signal {signal}")))
+        }
+        (None, None) => Err(Fault::Because(format!("the program ended: {status}"))),
     }
 }
 
@@ -70,7 +81,7 @@ mod tests {
     #[test]
     fn qemus_own_failure_is_not_success() {
         let errors = "qemu-system-x86_64: -netdev tap,id=n0: could not open tap0\n\n";
-        assert!(of_machine(exited(1), errors).unwrap_err().contains("tap0"));
+        assert_eq!(of_machine(exited(1), errors), Err(Fault::Told));
         let warned = "qemu-system-x86_64: warning: no AVX\nfetched\n";
         assert_eq!(of_machine(exited(1), warned), Ok(0));
     }

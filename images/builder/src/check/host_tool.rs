@@ -19,10 +19,11 @@ use crate::workspace::Workspace;
 pub type Test = fn(&Workspace, &mut Peers, Target) -> Result<()>;
 
 /// All of them.
-pub const TESTS: [(&str, Test); 9] = [
+pub const TESTS: [(&str, Test); 10] = [
     ("run: --kill-after ends a silent run with 124", limit),
     ("run: SIGTERM ends it and leaves no process", term),
     ("run: SIGKILL leaves no process", kill),
+    ("run: what dies under it is told in one line", broken),
     ("run: a closed standard output ends it quietly", closed_output),
     ("run: the input stays with who did not ask for it", input_is_kept),
     ("run: the demo prints its page", demo),
@@ -60,6 +61,25 @@ fn kill(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     while is_alive(silent.inner) {
         ensure!(Instant::now() < limit, "process {} is left", silent.inner);
         thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+fn broken(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let silent = Silent::start(peers, target)?;
+    let inner = Pid::from_raw(silent.inner).context("no process number")?;
+    kill_process(inner, Signal::KILL)?;
+    let (code, stderr) = silent.end()?;
+    ensure!(code == Some(70), "exit {code:?}: {stderr}");
+    ensure!(stderr.lines().count() == 1 && stderr.contains("signal 9"), "it said: {stderr}");
+
+    if target != Target::Unix {
+        let mut command = run(target);
+        command.args(["--qemu-arg=-device", "--qemu-arg=nosuch", "--", "http://10.0.2.2/"]);
+        command.stdin(Stdio::null());
+        let output = Output::of(command, Feed::Nothing)?;
+        ensure!(output.exit == Some(70), "exit {:?}: {}", output.exit, output.stderr);
+        ensure!(output.stderr.lines().count() == 1, "it said: {}", output.stderr);
     }
     Ok(())
 }
@@ -194,7 +214,7 @@ impl Silent {
         let mut command = run(target);
         command.arg("--").arg(format!("tcp://{}", peers.value("silent", target)?));
         let mut command = with_silent_input(command);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let limit = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(inner) = inner_of(child.id()) {
@@ -207,6 +227,15 @@ impl Silent {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Silent {
+    /// Waits for its end; the exit code and what it said.
+    fn end(mut self) -> Result<(Option<i32>, String)> {
+        let mut said = String::new();
+        self.child.stderr.take().context("no pipe")?.read_to_string(&mut said)?;
+        Ok((self.child.wait()?.code(), said))
     }
 }
 

@@ -35,6 +35,7 @@ const CERTIFICATES: [&str; 5] = ["valid", "expired", "not-yet-valid", "wrong-nam
 impl Peers {
     /// None started yet.
     pub fn new() -> Result<Self> {
+        Scratch::sweep();
         let scratch = Scratch::new("test").context("cannot make a directory for the tests")?;
         let www = scratch.path().join("www");
         fs::create_dir(&www)?;

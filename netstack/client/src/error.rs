@@ -162,7 +162,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.stage, self.target, self.cause)
+        match &self.cause {
+            // the target is the address that was tried: it need not be said twice
+            Cause::Attempts(attempts)
+                if attempts.len() == 1 && attempts[0].0.to_string() == self.target =>
+            {
+                write!(f, "{} {}: {}", self.stage, self.target, attempts[0].1)
+            }
+            cause => write!(f, "{} {}: {cause}", self.stage, self.target),
+        }
     }
 }
 
@@ -235,6 +243,19 @@ mod tests {
             assert_eq!(find_as::<stack::Error>(error), Some(&stack::Error::Reset), "{error:?}");
             assert!(find_as::<Error>(error).is_none());
         }
+    }
+
+    #[test]
+    fn an_address_is_said_once() {
+        let address = SocketAddr::from(([10, 0, 2, 2], 80));
+        let cause = Cause::Attempts(vec![(address, stack::Error::Refused)]);
+        let at = |target: &str| Error {
+            stage: Stage::Connect,
+            target: target.into(),
+            cause: cause.clone(),
+        };
+        assert_eq!(at("10.0.2.2:80").to_string(), "connect 10.0.2.2:80: connection refused");
+        assert_eq!(at("web:80").to_string(), "connect web:80: 10.0.2.2:80: connection refused");
     }
 
     #[test]

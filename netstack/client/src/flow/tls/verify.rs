@@ -224,6 +224,14 @@ impl fmt::Display for Reason {
             }
             Self::Chain(UnknownIssuer) => f.write_str("its issuer is not trusted"),
             Self::Chain(BadSignature) => f.write_str("its signature is wrong"),
+            // webpki has a word for it that rustls has not
+            Self::Chain(CertificateError::Other(error))
+                if error.to_string().contains("CaUsedAsEndEntity") =>
+            {
+                f.write_str(
+                    "it is an authority's own certificate, which nobody vouches for as a server's",
+                )
+            }
             Self::Chain(error) => error.fmt(f),
             Self::Clock(now) => {
                 write!(

@@ -99,6 +99,7 @@ fn what_is_wrong_is_refused_and_named() {
     for (authenticators, made, name, says) in [
         (vec![], &good, "web.test", "its issuer is not trusted"),
         (vec![], &lonely, "web.test", "its issuer is not trusted"),
+        (vec![], &authority, "ca.test", "an authority's own certificate"),
         (vec![anchor(&authority)], &lonely, "web.test", "its issuer is not trusted"),
         (vec![anchor(&authority)], &expired, "web.test", "it has expired"),
         (vec![anchor(&authority)], &future, "web.test", "it is not valid yet"),

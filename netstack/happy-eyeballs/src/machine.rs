@@ -28,7 +28,8 @@ use core::time::Duration;
 /// 3. call the `handle_*` that fits. An early [`handle_timeout`](Self::handle_timeout) does no
 ///    harm.
 ///
-/// Events of queries and attempts that have ended, and of ids never given out, are ignored.
+/// What an attempt that has ended still reports is ignored, and so are ids never given out and
+/// everything after the end. An answer counts however late it comes.
 #[derive(Debug)]
 pub struct HappyEyeballs<E> {
     config: Config,

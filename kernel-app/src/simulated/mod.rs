@@ -150,6 +150,18 @@ fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, Str
 }
 
 #[test]
+fn a_network_without_dhcp_is_named() {
+    for target in ["http://10.0.2.2/", "icmp://10.0.2.2", "udp://10.0.2.2:9"] {
+        let mut world = World::without_dhcp();
+        let words = vec![target.into(), "--connect-timeout=5s".into()];
+        let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
+        let says = "network address (DHCP): no answer within 5s (--connect-timeout";
+        assert_eq!(left.exit, 75, "{}", left.stderr);
+        assert!(left.stderr.contains(says), "{}", left.stderr);
+    }
+}
+
+#[test]
 fn the_json_report_fits_its_schema() {
     let schema = serde_json::from_str(include_str!("../../../docs/report.schema.json")).unwrap();
     let schema = jsonschema::validator_for(&schema).unwrap();

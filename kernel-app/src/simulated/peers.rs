@@ -54,6 +54,17 @@ impl World {
         Self { network, client, server, authority, leaves: BTreeMap::new(), ports: BTreeMap::new() }
     }
 
+    /// A client that asks for an address where nobody gives one.
+    pub fn without_dhcp() -> Self {
+        let mut world = Self::new();
+        let config = world.network.dhcp_config();
+        world.client = world
+            .network
+            .host_with(config, Link::default())
+            .expect("a configuration of the network's own");
+        world
+    }
+
     pub fn client(&self) -> &Host {
         &self.client
     }

@@ -7,6 +7,7 @@ use crate::error::{Cause, Error, Stage};
 use crate::resolver::Resolver;
 use crate::trace::{Step, Trace};
 use core::time::Duration;
+use futures_lite::future;
 use proto::target::Host;
 use stack::{Net, TcpStream};
 use std::net::{IpAddr, SocketAddr};
@@ -41,9 +42,14 @@ impl Dialer {
         target: &str,
         attempt: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        within(&*self.net, self.limit, attempt).await.unwrap_or_else(|| {
-            let cause = Cause::Limit { limit: "connect-timeout", after: self.limit };
-            Err(Error { stage: Stage::Connect, target: target.into(), cause })
+        if let Some(outcome) = within(&*self.net, self.limit, attempt).await {
+            return outcome;
+        }
+        let cause = Cause::Limit { limit: "connect-timeout", after: self.limit };
+        let has_address = future::poll_once(self.net.ready()).await.is_some();
+        Err(match has_address {
+            true => Error { stage: Stage::Connect, target: target.into(), cause },
+            false => Error { stage: Stage::Network, target: "address (DHCP)".into(), cause },
         })
     }
 

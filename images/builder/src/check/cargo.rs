@@ -18,7 +18,7 @@ pub fn lint(workspace: &Workspace, tally: &mut Tally) {
     ] {
         let start = Instant::now();
         let mut cargo = cargo(workspace);
-        cargo.arg(program).args(arguments).env("RUSTDOCFLAGS", "-D warnings");
+        cargo.arg(program).args(arguments).env("RUSTDOCFLAGS", RUSTDOCFLAGS);
         if program != "doc" && !is_there(program) {
             tally.skipped("lint", name, "this toolchain has none");
             continue;
@@ -110,6 +110,9 @@ fn cargo(workspace: &Workspace) -> Command {
     }
     cargo
 }
+
+/// Links to private items are right where these are documented too.
+const RUSTDOCFLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 fn is_there(subcommand: &str) -> bool {
     toolchain::host_cargo()

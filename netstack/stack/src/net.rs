@@ -28,12 +28,20 @@ pub trait Net: Send + Sync + 'static {
     /// Completes `duration` after this call, never before. Dropping it removes the timer.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
 
-    /// Completes when the machine has an address, with the configuration as it is then; on the host
-    /// at once. Without an answering DHCP server it waits for ever: put a time limit around it.
+    /// Completes when the machine has an address, of either family, with the configuration as it is
+    /// then; on the host at once. Without an answering DHCP server or router it waits for ever: put
+    /// a time limit around it. The other family's address may come later, see [`Self::changed`].
     ///
     /// # Errors
     /// [`Error::NoDevice`] at once when there is none.
     fn ready(&self) -> BoxFuture<'static, Result<Configuration, Error>>;
+
+    /// Completes when the configuration is not `known` (any longer), with the new one: addresses,
+    /// routers and name servers come, change and go. On the host never, as it tells nothing.
+    fn changed(&self, known: Configuration) -> BoxFuture<'static, Configuration> {
+        drop(known);
+        Box::pin(core::future::pending())
+    }
 
     /// Connects to `remote` from a random local port. Dropping the future aborts the attempt: no
     /// further segment of it is sent, but for a reset if the peer had answered.
@@ -272,14 +280,20 @@ impl fmt::Display for Cidr {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Configuration {
-    /// Our addresses. Empty on the host backend, where the system chooses.
+    /// Our addresses. Empty on the host backend, where the system chooses. An IPv6 address of
+    /// prefix length 128 may belong to a larger prefix that is not on the link.
     pub addresses: Vec<Cidr>,
+    /// Addresses that were to be ours, but that another machine uses (RFC 4862 §5.4.5).
+    pub duplicates: Vec<IpAddr>,
     /// Default routers.
     pub gateways: Vec<IpAddr>,
-    /// Name servers: given, or learnt by DHCP, or the host's.
+    /// Name servers: given, then learnt by DHCP, then from routers (RFC 8106); or the host's.
     pub dns_servers: Vec<IpAddr>,
-    /// Domain to complete short names with (DHCP option 15, or the host's first search domain).
+    /// The first of `search_domains` (DHCP option 15), or the host's first search domain.
     pub domain: Option<String>,
+    /// Domains to complete short names with, in order: that of DHCP, then those that routers name
+    /// (RFC 8106 §5.2).
+    pub search_domains: Vec<String>,
     /// The largest IP packet, in octets.
     pub mtu: Option<usize>,
     /// The device's Ethernet address.

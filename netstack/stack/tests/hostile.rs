@@ -204,6 +204,7 @@ fn lies_about_addresses() {
             router: Some([10, 0, 0, 254].into()),
             dns_servers: vec![[10, 0, 0, 1].into()],
             domain: Some("example.test".into()),
+            mtu: None,
             lease: Duration::from_secs(20),
         };
         network.peer(Dhcp::new([10, 0, 0, 3].into(), offer), Link::default());

@@ -228,6 +228,7 @@ fn offer(addr: [u8; 4], lease: u64) -> DhcpOffer {
         router: Some(Ipv4Addr::new(10, 0, 0, 254)),
         dns_servers: vec![Ipv4Addr::new(10, 0, 0, 1)],
         domain: Some("Example.test".into()),
+        mtu: None,
         lease: secs(lease),
     }
 }

@@ -130,6 +130,8 @@ impl Network {
                     _ => None,
                 };
                 config.ipv6 = Ipv6::Static { address: cidr, gateway };
+                // In use from the start, without a word on the wire.
+                (config.accept_router_advertisements, config.dad_transmits) = (false, 0);
             }
         }
         config
@@ -162,6 +164,12 @@ impl Network {
         let port = self.wire.lock().plug(None, link);
         self.scripts.push((port, Box::new(script)));
         port
+    }
+
+    /// Has a peer send a frame now, of its own accord.
+    pub fn send(&mut self, peer: PortId, frame: Vec<u8>) {
+        let now = self.now();
+        self.wire.lock().send(peer, now, frame);
     }
 
     /// Changes a link from now on; frames under way keep their course.

@@ -94,6 +94,8 @@ pub struct DhcpOffer {
     pub dns_servers: Vec<Ipv4Addr>,
     /// Domain name.
     pub domain: Option<String>,
+    /// MTU of the link in octets.
+    pub mtu: Option<u16>,
     /// How long the address is the client's, in whole seconds.
     pub lease: Duration,
 }
@@ -180,7 +182,14 @@ impl DhcpServer {
             _ => return None,
         };
         let domain = self.offer.domain.clone().unwrap_or_default();
-        let option = DhcpOption { kind: 15, data: domain.as_bytes() };
+        let mtu = self.offer.mtu.map(u16::to_be_bytes);
+        let mut options = Vec::new();
+        if !domain.is_empty() {
+            options.push(DhcpOption { kind: 15, data: domain.as_bytes() });
+        }
+        if let Some(mtu) = &mtu {
+            options.push(DhcpOption { kind: 26, data: mtu });
+        }
         let given = message_type != DhcpMessageType::Nak;
         let mut dns_servers = smoltcp::wire::DhcpRepr::parse(&packet).ok()?.dns_servers;
         dns_servers.get_or_insert_default().clear();
@@ -202,11 +211,7 @@ impl DhcpServer {
             lease_duration: Some(u32::try_from(self.offer.lease.as_secs()).unwrap_or(u32::MAX)),
             renew_duration: None,
             rebind_duration: None,
-            additional_options: if domain.is_empty() {
-                &[]
-            } else {
-                core::slice::from_ref(&option)
-            },
+            additional_options: &options,
             ..request
         };
         let udp = UdpRepr { src_port: 67, dst_port: 68 };

@@ -23,7 +23,13 @@ pub struct Config {
     pub ipv4: Ipv4,
     /// Where the IPv6 address comes from.
     pub ipv6: Ipv6,
-    /// Name servers to report before those that DHCP names.
+    /// Whether [`Ipv6::Auto`] and [`Ipv6::Static`] ask for routers and follow what those advertise
+    /// (RFC 4861 §6.3): default router, prefixes, MTU, name servers, search domains.
+    pub accept_router_advertisements: bool,
+    /// Questions, a second apart, whether an IPv6 address is free before it is used
+    /// (DupAddrDetectTransmits of RFC 4862 §5.1); 0 = it is used at once.
+    pub dad_transmits: u8,
+    /// Name servers to report before those that DHCP and routers name.
     pub dns_servers: Vec<IpAddr>,
     /// Largest IP packet in octets, 576 (1280 with IPv6) to what the device can do; `None` = that.
     pub mtu: Option<usize>,
@@ -32,7 +38,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// DHCPv4, no IPv6, the device's MTU.
+    /// DHCPv4, no IPv6 (with [`Ipv6::Auto`] put in its place, routers are believed and addresses
+    /// checked once), the device's MTU.
     #[must_use]
     pub fn new(hardware_addr: [u8; 6], random: Random) -> Self {
         Self {
@@ -40,6 +47,8 @@ impl Config {
             random,
             ipv4: Ipv4::Dhcp { hostname: None },
             ipv6: Ipv6::Off,
+            accept_router_advertisements: true,
+            dad_transmits: 1,
             dns_servers: Vec::new(),
             mtu: None,
             tcp: TcpOptions::default(),
@@ -104,6 +113,8 @@ impl fmt::Debug for Config {
             .field("hardware_addr", &self.hardware_addr)
             .field("ipv4", &self.ipv4)
             .field("ipv6", &self.ipv6)
+            .field("accept_router_advertisements", &self.accept_router_advertisements)
+            .field("dad_transmits", &self.dad_transmits)
             .field("dns_servers", &self.dns_servers)
             .field("mtu", &self.mtu)
             .field("tcp", &self.tcp)
@@ -116,7 +127,7 @@ impl fmt::Debug for Config {
 pub enum Ipv4 {
     /// No IPv4.
     Off,
-    /// DHCP (RFC 2131): address, router, name servers and domain, renewed as the lease says.
+    /// DHCP (RFC 2131): address, router, name servers, domain and MTU, renewed as the lease says.
     Dhcp {
         /// Name to tell the server (option 12): letters, digits, hyphens and dots, at most 63
         /// octets.
@@ -138,11 +149,16 @@ pub enum Ipv6 {
     Off,
     /// Only the link-local address made of the Ethernet address (RFC 4291 §2.5.6).
     LinkLocal,
-    /// The link-local address and a fixed one.
+    /// The link-local address and those made of the prefixes that routers advertise (SLAAC, RFC
+    /// 4862), with the routers and name servers that they name; while
+    /// [`Config::accept_router_advertisements`] is off, the same as `LinkLocal`.
+    Auto,
+    /// The link-local address and a fixed one, and what routers advertise unless
+    /// [`Config::accept_router_advertisements`] is off.
     Static {
         /// Our address and the local network's prefix.
         address: Cidr,
-        /// The default router.
+        /// The default router, to be preferred to those that advertise themselves.
         gateway: Option<Ipv6Addr>,
     },
 }

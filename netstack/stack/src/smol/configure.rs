@@ -1,24 +1,40 @@
-//! Addresses, routes and DHCP: what the interface is told, and what [`Configuration`] reports.
+//! Addresses, routes, DHCP and what routers advertise: what the interface is told, and what [`Configuration`] reports.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
+use smoltcp::phy::Device;
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Duration;
-use smoltcp::wire::{DhcpOption, EthernetAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::config::{Config, Ipv4, Ipv6, is_host_v4};
-use crate::{Cidr, Configuration, Error, IpVersion, Unreachable};
+use super::discovery::{Assigned, Discovery, Options};
+use super::watch::Watch;
+use crate::{Cidr, Configuration, Error, Instant, IpVersion, Unreachable};
 
 /// What we are called on the network, now.
 pub(super) struct Addressing {
     ipv4: Ipv4,
     ipv6: Ipv6,
+    /// Routers are asked for.
+    advertisements: bool,
     dns_servers: Vec<IpAddr>,
     hardware_addr: [u8; 6],
+    /// The device's, or what it was set to.
     mtu: usize,
     dhcp: Option<SocketHandle>,
     lease: Option<Lease>,
+    discovery: Discovery,
+    applied: Applied,
+}
+
+/// What the interface has been told.
+#[derive(Default, PartialEq, Eq)]
+struct Applied {
+    addresses: Vec<IpCidr>,
+    gateway_v4: Option<Ipv4Addr>,
+    gateway_v6: Option<Ipv6Addr>,
 }
 
 /// What a DHCP server gave us.
@@ -28,26 +44,50 @@ struct Lease {
     router: Option<Ipv4Addr>,
     dns_servers: Vec<IpAddr>,
     domain: Option<String>,
+    mtu: Option<usize>,
     server: Ipv4Addr,
 }
 
 impl Addressing {
-    /// Adds the DHCP client, if there is to be one, and sets the fixed addresses. `config` has been
-    /// validated.
+    /// Adds the DHCP client, if there is to be one, starts what IPv6 needs and sets the addresses
+    /// that can be used at once. `config` has been validated.
     pub(super) fn new(
         config: &mut Config,
         mtu: usize,
+        seed: u64,
+        now: Instant,
         iface: &mut Interface,
         sockets: &mut SocketSet<'static>,
     ) -> Self {
+        let ipv6 = core::mem::replace(&mut config.ipv6, Ipv6::Off);
+        let advertisements =
+            config.accept_router_advertisements && matches!(ipv6, Ipv6::Auto | Ipv6::Static { .. });
+        let options = Options {
+            hardware_addr: config.hardware_addr,
+            enabled: ipv6 != Ipv6::Off,
+            fixed: match &ipv6 {
+                Ipv6::Static { address, .. } => match address.addr() {
+                    IpAddr::V6(addr) => Some((addr, address.prefix_len())),
+                    IpAddr::V4(_) => None,
+                },
+                Ipv6::Off | Ipv6::LinkLocal | Ipv6::Auto => None,
+            },
+            advertisements,
+            probes: config.dad_transmits,
+            max_mtu: mtu,
+            seed: !seed,
+        };
         let mut addressing = Self {
             ipv4: core::mem::replace(&mut config.ipv4, Ipv4::Off),
-            ipv6: core::mem::replace(&mut config.ipv6, Ipv6::Off),
+            ipv6,
+            advertisements,
             dns_servers: core::mem::take(&mut config.dns_servers),
             hardware_addr: config.hardware_addr,
             mtu,
             dhcp: None,
             lease: None,
+            discovery: Discovery::new(options, now),
+            applied: Applied::default(),
         };
         if let Ipv4::Dhcp { hostname } = &addressing.ipv4 {
             addressing.dhcp = Some(sockets.add(client(hostname.as_deref())));
@@ -56,22 +96,36 @@ impl Addressing {
         addressing
     }
 
-    /// Follows the DHCP client. Returns whether the configuration changed.
-    pub(super) fn poll(&mut self, iface: &mut Interface, sockets: &mut SocketSet<'static>) -> bool {
+    /// Follows the DHCP client and the routers. Returns whether the configuration changed:
+    /// [`Self::apply`] is due then.
+    pub(super) fn poll<D: Device>(
+        &mut self,
+        now: Instant,
+        device: &mut Watch<D>,
+        sockets: &mut SocketSet<'static>,
+    ) -> bool {
+        let discovery = &mut self.discovery;
+        if discovery.poll_timeout().is_some_and(|due| due <= now) {
+            discovery.handle_time(now);
+        }
+        for heard in core::mem::take(&mut device.seen().heard) {
+            discovery.handle_heard(heard, now);
+        }
+        while let Some(frame) = discovery.poll_transmit() {
+            // A full queue loses it, as a wire might.
+            device.send(&frame);
+        }
+        // Both, always.
+        let changed = discovery.take_changed();
+        self.poll_lease(sockets) || changed
+    }
+
+    fn poll_lease(&mut self, sockets: &mut SocketSet<'static>) -> bool {
         let Some(handle) = self.dhcp else { return false };
         let lease = match sockets.get_mut::<dhcpv4::Socket>(handle).poll() {
             None => return false,
             Some(dhcpv4::Event::Deconfigured) => None,
-            Some(dhcpv4::Event::Configured(config)) => Some(Lease {
-                address: config.address,
-                router: config.router.filter(|r| is_host_v4(*r)),
-                dns_servers: config.dns_servers.iter().map(|s| IpAddr::from(*s)).collect(),
-                domain: config.packet.and_then(|packet| {
-                    let option = packet.options().find(|o| o.kind == OPTION_DOMAIN)?;
-                    domain(option.data)
-                }),
-                server: config.server.identifier,
-            }),
+            Some(dhcpv4::Event::Configured(config)) => Some(Lease::new(&config)),
         };
         // A renewal that changes nothing must leave the neighbour cache alone.
         if lease == self.lease {
@@ -87,34 +141,58 @@ impl Addressing {
             None => log::warn!("DHCP: the lease has ended"),
         }
         self.lease = lease;
-        self.apply(iface);
         true
     }
 
-    fn apply(&self, iface: &mut Interface) {
-        let (v4, v6) = (self.cidr_v4(), self.cidrs_v6());
-        iface.update_ip_addrs(|addrs| {
-            addrs.clear();
-            for cidr in v4.map(IpCidr::Ipv4).into_iter().chain(v6.into_iter().map(IpCidr::Ipv6)) {
-                addrs.push(cidr).expect("three addresses fit into eight");
-            }
-        });
+    /// When [`Self::poll`] has something to do, but for what the DHCP client does as a socket.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.discovery.poll_timeout()
+    }
+
+    /// Tells the interface about addresses and routes, where they are not what it knows.
+    pub(super) fn apply(&mut self, iface: &mut Interface) {
+        let v4 = self.cidr_v4().map(IpCidr::Ipv4);
+        let v6 = self.cidrs_v6().into_iter().map(IpCidr::Ipv6);
+        let wanted = Applied {
+            addresses: v4.into_iter().chain(v6).collect(),
+            gateway_v4: self.gateway_v4(),
+            gateway_v6: self.gateway_v6(),
+        };
+        // Setting addresses empties the neighbour cache.
+        if wanted.addresses != self.applied.addresses {
+            iface.update_ip_addrs(|addrs| {
+                addrs.clear();
+                for cidr in &wanted.addresses {
+                    addrs.push(*cidr).expect("one, two and five addresses fit into eight");
+                }
+            });
+        }
         let routes = iface.routes_mut();
         routes.remove_default_ipv4_route();
         routes.remove_default_ipv6_route();
-        if let Some(gateway) = self.gateway_v4() {
+        if let Some(gateway) = wanted.gateway_v4 {
             routes.add_default_ipv4_route(gateway).expect("two routes fit into eight");
         }
-        if let Some(gateway) = self.gateway_v6() {
+        if let Some(gateway) = wanted.gateway_v6 {
             routes.add_default_ipv6_route(gateway).expect("two routes fit into eight");
         }
+        self.applied = wanted;
+    }
+
+    /// The interface is a new one, which knows nothing.
+    pub(super) fn forget_interface(&mut self) {
+        self.applied = Applied::default();
     }
 
     /// Whether there is an address that reaches beyond the local link, or none is to be expected.
     pub(super) fn is_ready(&self) -> bool {
-        self.cidr_v4().is_some()
+        let assigned = self.discovery.assigned();
+        let expected = matches!(self.ipv4, Ipv4::Dhcp { .. })
             || matches!(self.ipv6, Ipv6::Static { .. })
-            || self.ipv4 == Ipv4::Off
+            || self.advertisements;
+        self.cidr_v4().is_some()
+            || assigned.iter().any(|a| !a.addr.is_unicast_link_local())
+            || !expected && (self.ipv6 == Ipv6::Off || !assigned.is_empty())
     }
 
     /// What there is now.
@@ -122,27 +200,28 @@ impl Addressing {
         let lease = self.lease.as_ref();
         let v4 = self.cidr_v4().map(|c| (IpAddr::V4(c.address()), c.prefix_len()));
         let v6 = self.cidrs_v6().into_iter().map(|c| (IpAddr::V6(c.address()), c.prefix_len()));
-        let mut dns_servers = self.dns_servers.clone();
-        for server in lease.into_iter().flat_map(|l| &l.dns_servers) {
-            if !dns_servers.contains(server) {
-                dns_servers.push(*server);
-            }
-        }
+        let fixed_router = match &self.ipv6 {
+            Ipv6::Static { gateway, .. } => *gateway,
+            Ipv6::Off | Ipv6::LinkLocal | Ipv6::Auto => None,
+        };
+        let routers = fixed_router.into_iter().chain(self.discovery.routers()).map(IpAddr::V6);
+        let leased_servers = lease.into_iter().flat_map(|l| l.dns_servers.iter().copied());
+        let servers = self.dns_servers.iter().copied().chain(leased_servers);
+        let servers = servers.chain(self.discovery.servers().into_iter().map(IpAddr::V6));
+        let domains = lease.and_then(|l| l.domain.clone()).into_iter();
+        let search_domains = distinct(domains.chain(self.discovery.domains()));
         Configuration {
             addresses: v4
                 .into_iter()
                 .chain(v6)
                 .filter_map(|(addr, prefix_len)| Cidr::new(addr, prefix_len))
                 .collect(),
-            gateways: self
-                .gateway_v4()
-                .map(IpAddr::V4)
-                .into_iter()
-                .chain(self.gateway_v6().map(IpAddr::V6))
-                .collect(),
-            dns_servers,
-            domain: lease.and_then(|l| l.domain.clone()),
-            mtu: Some(self.mtu),
+            duplicates: self.discovery.duplicates().map(IpAddr::V6).collect(),
+            gateways: distinct(self.gateway_v4().map(IpAddr::V4).into_iter().chain(routers)),
+            dns_servers: distinct(servers),
+            domain: search_domains.first().cloned(),
+            search_domains,
+            mtu: Some(self.mtu()),
             mac: Some(self.hardware_addr),
             dhcp_server: lease.map(|l| l.server),
         }
@@ -153,9 +232,16 @@ impl Addressing {
         self.dhcp.is_some()
     }
 
-    /// The largest IP packet in octets.
+    pub(super) fn hardware_addr(&self) -> [u8; 6] {
+        self.hardware_addr
+    }
+
+    /// The largest IP packet in octets: the least of what the device can do, a DHCP server says and
+    /// a router says.
     pub(super) fn mtu(&self) -> usize {
-        self.mtu
+        let min = if self.ipv6 == Ipv6::Off { MIN_MTU_V4 } else { MIN_MTU_V6 };
+        let leased = self.lease.as_ref().and_then(|l| l.mtu).map(|mtu| mtu.max(min));
+        [leased, self.discovery.mtu()].into_iter().flatten().fold(self.mtu, usize::min)
     }
 
     /// Which neighbour a packet to `dst` goes to: `dst` itself or a router.
@@ -176,6 +262,9 @@ impl Addressing {
             IpAddr::V6(addr) => {
                 self.check_family(IpVersion::V6)?;
                 let own = self.cidrs_v6();
+                if own.is_empty() {
+                    return Err(Error::NoAddress);
+                }
                 if addr.is_unspecified()
                     || addr.is_loopback()
                     || own.iter().any(|c| c.address() == addr)
@@ -185,9 +274,32 @@ impl Addressing {
                 if addr.is_multicast() || own.iter().any(|c| c.contains_addr(&addr)) {
                     return Ok(dst);
                 }
+                // An address that means something there may still come.
+                if self.source_v6(addr).is_none() && self.ipv6 != Ipv6::LinkLocal {
+                    return Err(Error::NoAddress);
+                }
                 self.gateway_v6().map(IpAddr::V6).ok_or(NO_ROUTE)
             }
         }
+    }
+
+    /// Our address for packets to `dst`, by the rules 1, 2, 3, 6 and 8 of RFC 6724 §5. A link-local
+    /// one does not reach beyond the link.
+    pub(super) fn source_v6(&self, dst: Ipv6Addr) -> Option<Ipv6Addr> {
+        let near = is_link_scope(dst);
+        let rank = |a: &Assigned| {
+            (
+                a.addr == dst,
+                a.addr.is_unicast_link_local() == near,
+                !a.deprecated,
+                a.addr.is_unique_local() == dst.is_unique_local(),
+                (a.addr.to_bits() ^ dst.to_bits()).leading_zeros().min(64),
+            )
+        };
+        let assigned = self.discovery.assigned();
+        let usable = assigned.iter().filter(|a| near || !a.addr.is_unicast_link_local());
+        // Of equals the first.
+        usable.rev().max_by_key(|a| rank(a)).map(|a| a.addr)
     }
 
     /// Whether a family is switched on at all.
@@ -215,6 +327,24 @@ impl Addressing {
         }
     }
 
+    /// Our default router for IPv6.
+    pub(super) fn gateway_v6(&self) -> Option<Ipv6Addr> {
+        match &self.ipv6 {
+            Ipv6::Static { gateway: Some(gateway), .. } => Some(*gateway),
+            _ => self.discovery.routers().first().copied(),
+        }
+    }
+
+    /// A router did not answer: another one is to be preferred, if there is one.
+    pub(super) fn router_is_silent(&mut self, router: Ipv6Addr, now: Instant) {
+        self.discovery.router_is_silent(router, now);
+    }
+
+    /// Routers that do not answer, while another may.
+    pub(super) fn shunned_routers(&self) -> Vec<IpAddr> {
+        self.discovery.shunned().map(IpAddr::V6).collect()
+    }
+
     fn cidr_v4(&self) -> Option<Ipv4Cidr> {
         match &self.ipv4 {
             Ipv4::Off => None,
@@ -227,15 +357,8 @@ impl Addressing {
     }
 
     fn cidrs_v6(&self) -> Vec<Ipv6Cidr> {
-        let link_local = Ipv6Cidr::new(link_local(self.hardware_addr), 64);
-        match &self.ipv6 {
-            Ipv6::Off => vec![],
-            Ipv6::LinkLocal => vec![link_local],
-            Ipv6::Static { address, .. } => match address.addr() {
-                IpAddr::V6(addr) => vec![Ipv6Cidr::new(addr, address.prefix_len()), link_local],
-                IpAddr::V4(_) => vec![link_local],
-            },
-        }
+        let assigned = self.discovery.assigned();
+        assigned.into_iter().map(|a| Ipv6Cidr::new(a.addr, a.prefix_len)).collect()
     }
 
     fn gateway_v4(&self) -> Option<Ipv4Addr> {
@@ -245,13 +368,43 @@ impl Addressing {
             Ipv4::Static { gateway, .. } => *gateway,
         }
     }
+}
 
-    fn gateway_v6(&self) -> Option<Ipv6Addr> {
-        match &self.ipv6 {
-            Ipv6::Static { gateway, .. } => *gateway,
-            Ipv6::Off | Ipv6::LinkLocal => None,
+impl Lease {
+    fn new(config: &dhcpv4::Config<'_>) -> Self {
+        let option = |kind| {
+            let packet = config.packet.as_ref()?;
+            packet.options().find(|o| o.kind == kind).map(|o| o.data)
+        };
+        // After rebinding (RFC 2131 §4.4.5) smoltcp still names the server that was asked first.
+        let server = option(OPTION_SERVER).and_then(|data| <[u8; 4]>::try_from(data).ok());
+        Self {
+            address: config.address,
+            router: config.router.filter(|r| is_host_v4(*r)),
+            dns_servers: config.dns_servers.iter().map(|s| IpAddr::from(*s)).collect(),
+            domain: option(OPTION_DOMAIN).and_then(domain),
+            mtu: option(OPTION_MTU)
+                .and_then(|data| <[u8; 2]>::try_from(data).ok())
+                .map(|octets| usize::from(u16::from_be_bytes(octets)))
+                .filter(|mtu| *mtu >= MIN_MTU_V4),
+            server: server.map_or(config.server.identifier, Ipv4Addr::from),
         }
     }
+}
+
+/// Without what came before.
+fn distinct<T: PartialEq>(things: impl Iterator<Item = T>) -> Vec<T> {
+    things.fold(Vec::new(), |mut distinct, thing| {
+        if !distinct.contains(&thing) {
+            distinct.push(thing);
+        }
+        distinct
+    })
+}
+
+/// Whether an address means something on our link only (RFC 4291 §2.5.6, §2.7).
+fn is_link_scope(addr: Ipv6Addr) -> bool {
+    addr.is_unicast_link_local() || addr.is_multicast() && addr.segments()[0] & 0xf <= 2
 }
 
 /// A DHCP client. The text and the buffer that it borrows live as long as the program, as the
@@ -268,6 +421,7 @@ fn client(hostname: Option<&str>) -> dhcpv4::Socket<'static> {
         OPTION_ROUTER,
         OPTION_DNS_SERVERS,
         OPTION_DOMAIN,
+        OPTION_MTU,
     ]);
     socket.set_receive_packet_buffer(Box::leak(Box::new([0; MAX_DHCP_MESSAGE])));
     if let Some(name) = hostname {
@@ -287,36 +441,31 @@ fn domain(data: &[u8]) -> Option<String> {
     valid.then(|| text.to_ascii_lowercase())
 }
 
-/// RFC 4291 appendix A: the modified EUI-64 identifier behind fe80::/64.
-fn link_local(hardware_addr: [u8; 6]) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = EthernetAddress(hardware_addr).0;
-    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
-    octets[2] = 0;
-    Ipv6Addr::from(octets)
-}
-
 // RFC 2132.
 const OPTION_SUBNET_MASK: u8 = 1;
 const OPTION_ROUTER: u8 = 3;
 const OPTION_DNS_SERVERS: u8 = 6;
 const OPTION_HOSTNAME: u8 = 12;
 const OPTION_DOMAIN: u8 = 15;
+const OPTION_MTU: u8 = 26;
+const OPTION_SERVER: u8 = 54;
 const MAX_DHCP_MESSAGE: usize = 1500;
+/// Less is a mistake: every host accepts packets of that size (RFC 791 §3.1).
+const MIN_MTU_V4: usize = 576;
+/// RFC 8200 §5.
+const MIN_MTU_V6: usize = 1280;
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::{Nothing, interface};
     use super::*;
 
     fn addressing(ipv4: Ipv4, ipv6: Ipv6) -> Addressing {
-        Addressing {
-            ipv4,
-            ipv6,
-            dns_servers: vec![],
-            hardware_addr: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
-            mtu: 1500,
-            dhcp: None,
-            lease: None,
-        }
+        let mut config = Config::new([0x52, 0x54, 0, 0x12, 0x34, 0x56], Box::new(|_| {}));
+        (config.ipv4, config.ipv6, config.dad_transmits) = (ipv4, ipv6, 0);
+        let mut iface = interface(config.hardware_addr, 1, &mut Nothing, Instant::ZERO);
+        let mut sockets = SocketSet::new(vec![]);
+        Addressing::new(&mut config, 1500, 1, Instant::ZERO, &mut iface, &mut sockets)
     }
 
     fn cidr(text: &str, len: u8) -> Cidr {

@@ -92,6 +92,7 @@ impl crate::Datagram for Datagram {
             return Poll::Ready(Err(Error::MessageTooLarge { len: payload.len(), max }));
         }
         let next_hop = state.addressing.next_hop(remote.ip())?;
+        let source = state.source_address(remote.ip())?;
         if remote.port() == 0 {
             return Poll::Ready(Err(Error::Unreachable(Unreachable::Port)));
         }
@@ -102,6 +103,8 @@ impl crate::Datagram for Datagram {
             port.next_hop = None;
         }
         let remote = IpEndpoint::new(IpAddress::from(remote.ip()), remote.port());
+        let mut remote = udp::UdpMetadata::from(remote);
+        remote.local_address = Some(source.into());
         if port.next_hop.is_none_or(|(hop, _)| hop == next_hop)
             && socket.send_slice(payload, remote).is_ok()
         {

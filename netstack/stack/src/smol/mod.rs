@@ -3,9 +3,11 @@
 //! ```text
 //!   tasks ── TcpStream, Datagram, RawIp, sleep ──┐ short critical sections
 //!                                                ▼
-//!   reactor ── Stack::poll ──▶ State: smoltcp's interface and sockets, timers, who waits for what
+//!   reactor ── Stack::poll ──▶ State: smoltcp's interface and sockets, timers, who waits for what,
+//!                                     addresses (DHCP, Discovery)
 //!                                                ▲
-//!                                        Watch ──┘  frames: ARP and ICMP are noticed on the way
+//!                                        Watch ──┘  frames: ARP, ICMP and router
+//!                                          │     advertisements are noticed on the way
 //!                                          │
 //!                                        Device
 //! ```
@@ -16,12 +18,13 @@
 //! that no wake can be lost.
 //!
 //! # Scope
-//! Implemented: IPv4 by DHCP or static, IPv6 link-local and static, TCP (both ways; CUBIC, window
-//! scaling, selective acknowledgements sent), UDP, raw IP, answers to echo requests, segmentation
-//! and checksum offload where the device has it, ICMP errors reported to connecting TCP and to UDP
-//! sockets, lingering of closed connections, acknowledgements that a peer accepts while we repeat
-//! ourselves (smoltcp's own are not, see `acks`).
-//! **Not** implemented: SLAAC and DHCPv6, duplicate address detection, IP fragmentation on sending,
+//! Implemented: IPv4 by DHCP or static, IPv6 link-local, static and by router advertisements, with
+//! duplicate address detection (see `discovery`), both families at once, TCP (both ways; CUBIC,
+//! window scaling, selective acknowledgements sent), UDP, raw IP, answers to echo requests,
+//! segmentation and checksum offload where the device has it, ICMP errors reported to connecting
+//! TCP and to UDP sockets, lingering of closed connections, acknowledgements that a peer accepts
+//! while we repeat ourselves (smoltcp's own are not, see `acks`).
+//! **Not** implemented: DHCPv6, duplicate address detection for IPv4, IP fragmentation on sending,
 //! path MTU discovery, multicast membership, urgent data, routes other than a default route a
 //! family, a loopback interface. A [`Listener`]'s initial sequence numbers come from smoltcp's
 //! generator, seeded strongly but not a cryptographic one; those of outgoing connections are drawn
@@ -31,6 +34,7 @@ mod acks;
 mod config;
 mod configure;
 mod datagram;
+mod discovery;
 mod raw;
 mod reactor;
 mod stack;

@@ -83,8 +83,8 @@ impl crate::RawIp for RawIp {
             return Poll::Ready(Err(Error::MessageTooLarge { len: payload.len(), max }));
         }
         let next_hop = state.addressing.next_hop(dst)?;
+        let src = IpAddress::from(state.source_address(dst)?);
         let dst = IpAddress::from(dst);
-        let src = state.iface.get_source_address(&dst).ok_or(Error::NoAddress)?;
         let State { raws, sockets, .. } = &mut *state;
         let entry = raws.get_mut(&self.id).expect("a socket lives as long as its owner");
         let socket = sockets.get_mut::<raw::Socket>(entry.handle);

@@ -200,6 +200,22 @@ impl<D: Device + Send + 'static> Net for Stack<D> {
         }))
     }
 
+    fn changed(&self, known: Configuration) -> BoxFuture<'static, Configuration> {
+        let shared = self.shared.clone();
+        Box::pin(poll_fn(move |cx| {
+            let waker = cx.waker().clone();
+            let mut state = shared.lock();
+            let configuration = state.addressing.configuration();
+            if configuration != known {
+                return Poll::Ready(configuration);
+            }
+            let spare = enlist(&mut state.waiting_for_address, waker);
+            drop(state);
+            drop(spare);
+            Poll::Pending
+        }))
+    }
+
     fn tcp_connect(
         &self,
         remote: SocketAddr,

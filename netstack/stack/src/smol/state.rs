@@ -1,6 +1,6 @@
 //! Everything behind the lock: smoltcp's interface and sockets, and who waits for what.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -62,7 +62,7 @@ impl State {
             None => (interface([2, 0, 0, 0, 0, 0], seed, &mut Nothing, now), 1500),
         };
         let mut sockets = SocketSet::new(vec![]);
-        let addressing = Addressing::new(&mut config, mtu, &mut iface, &mut sockets);
+        let addressing = Addressing::new(&mut config, mtu, seed, now, &mut iface, &mut sockets);
         Self {
             iface,
             sockets,
@@ -133,7 +133,14 @@ impl State {
         }
         // Before sending, which asks silent neighbours once more.
         self.check_neighbors(now, device);
-        if self.addressing.poll(&mut self.iface, &mut self.sockets) {
+        if self.addressing.poll(now, device, &mut self.sockets) {
+            if device.set_mtu(self.addressing.mtu()) {
+                // smoltcp asks a device for its MTU only once. Sockets live outside the interface.
+                let seed = self.random_u64();
+                self.iface = interface(self.addressing.hardware_addr(), seed, device, now);
+                self.addressing.forget_interface();
+            }
+            self.addressing.apply(&mut self.iface);
             wakers.append(&mut self.waiting_for_address);
         }
 
@@ -166,6 +173,7 @@ impl State {
         due = earliest(due, self.connections_deadline());
         due = earliest(due, self.graves_deadline());
         due = earliest(due, device.seen().next_verdict(now));
+        due = earliest(due, self.addressing.next_deadline());
         if device.exhausted() {
             due = earliest(due, Some(now + TRANSMIT_RETRY));
         }
@@ -175,9 +183,26 @@ impl State {
     /// Fails what waits for a neighbour that does not answer.
     fn check_neighbors<D: Device>(&mut self, now: Instant, device: &mut Watch<D>) {
         let seen = device.seen();
-        self.fail_silent_connections(|hop, since| seen.is_silent(hop, since, now));
-        self.fail_silent_datagrams(|hop, since| seen.is_silent(hop, since, now));
-        self.fail_silent_raws(|hop, since| seen.is_silent(hop, since, now));
+        if let Some(router) = self.addressing.gateway_v6()
+            && seen.is_silent(router.into(), Instant::ZERO, now)
+        {
+            self.addressing.router_is_silent(router, now);
+        }
+        // What waits for a router goes by way of another one, if there is one left.
+        let spared = self.addressing.shunned_routers();
+        let is_silent = |hop, since| !spared.contains(&hop) && seen.is_silent(hop, since, now);
+        self.fail_silent_connections(is_silent);
+        self.fail_silent_datagrams(is_silent);
+        self.fail_silent_raws(is_silent);
+    }
+
+    /// Which of our addresses a packet to `dst` comes from.
+    pub(super) fn source_address(&self, dst: IpAddr) -> Result<IpAddr, Error> {
+        match dst {
+            IpAddr::V4(_) => self.iface.get_source_address(&dst.into()).map(IpAddr::from),
+            IpAddr::V6(dst) => self.addressing.source_v6(dst).map(IpAddr::V6),
+        }
+        .ok_or(Error::NoAddress)
     }
 
     fn collect_ready(&mut self, wakers: &mut Vec<Waker>) {

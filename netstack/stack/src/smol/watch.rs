@@ -16,6 +16,8 @@ use smoltcp::wire::{
 };
 
 use super::acks::Acks;
+use super::discovery::{Heard, hear};
+use super::state::timestamp;
 use crate::{Instant, Unreachable};
 
 /// Wraps a device.
@@ -35,6 +37,8 @@ pub(super) struct Seen {
     pub(super) errors: Vec<IcmpError>,
     pending: Vec<Pending>,
     pub(super) acks: Acks,
+    /// Messages about addresses and routers, oldest first; never more than [`MAX_HEARD`].
+    pub(super) heard: Vec<Heard>,
     /// The device computes TCP checksums.
     checksum_offload: bool,
 }
@@ -75,6 +79,24 @@ impl<D: Device> Watch<D> {
             }),
             exhausted: Cell::new(false),
         }
+    }
+
+    /// Caps the IP packet size at `mtu` octets. Whether that changes it.
+    pub(super) fn set_mtu(&mut self, mtu: usize) -> bool {
+        let caps = self.device.capabilities();
+        let max = caps.max_transmission_unit.min(mtu + caps.max_transmission_unit - caps.ip_mtu());
+        core::mem::replace(&mut self.max_transmission_unit, max) != max
+    }
+
+    /// Sends a frame of ours, past smoltcp. `false` when the transmit queue is full.
+    pub(super) fn send(&mut self, frame: &[u8]) -> bool {
+        let timestamp = timestamp(self.seen.get_mut().now);
+        let Some(token) = self.device.transmit(timestamp) else {
+            self.exhausted.set(true);
+            return false;
+        };
+        token.consume(frame.len(), |octets| octets.copy_from_slice(frame));
+        true
     }
 
     pub(super) fn set_now(&mut self, now: Instant) {
@@ -168,6 +190,9 @@ impl Seen {
                 self.icmpv4(frame.payload());
             }
             EthernetProtocol::Ipv6 => {
+                if self.heard.len() < MAX_HEARD {
+                    self.heard.extend(hear(frame.payload()));
+                }
                 if let Some(icmp) = icmpv6(frame.payload()) {
                     match icmp.msg_type() {
                         Icmpv6Message::NeighborAdvert => {
@@ -360,6 +385,8 @@ const REQUEST_INTERVAL: core::time::Duration = core::time::Duration::from_secs(1
 const STALE: core::time::Duration = core::time::Duration::from_secs(5);
 /// Bounds what a peer can make us remember.
 const MAX_EVENTS: usize = 32;
+/// As many as one turn receives.
+const MAX_HEARD: usize = 64;
 
 #[cfg(test)]
 mod tests {

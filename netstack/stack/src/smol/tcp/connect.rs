@@ -1,7 +1,7 @@
 //! An attempt to connect.
 
 use core::future::Future;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::Arc;
@@ -100,7 +100,7 @@ impl State {
         if remote.port() == 0 {
             return Err(Error::Refused);
         }
-        let source = self.iface.get_source_address(&dst).ok_or(Error::NoAddress)?;
+        let source = self.source_address(remote.ip())?;
         let port = self.free_port(now)?;
 
         // The initial sequence number comes from the context's generator, which is not a
@@ -110,12 +110,12 @@ impl State {
         let mut socket = socket(&self.tcp);
         let endpoint = IpEndpoint::new(dst, remote.port());
         socket
-            .connect(lent.context(), endpoint, (source, port))
+            .connect(lent.context(), endpoint, (smoltcp::wire::IpAddress::from(source), port))
             .expect("a new socket, ports that are not zero, addresses of one family");
 
         let handle = self.sockets.add(socket);
         let until = now + self.tcp.connect_timeout;
-        let local = SocketAddr::new(IpAddr::from(source), port);
+        let local = SocketAddr::new(source, port);
         let id = self.next_id();
         let role = Role::Opening { since: now, until, next_hop };
         self.connections.insert(id, Connection::new(handle, role, local, remote));

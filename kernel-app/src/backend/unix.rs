@@ -19,11 +19,11 @@ pub fn words() -> Result<Vec<String>, String> {
         .collect()
 }
 
-/// The environment's variables `MIMIC_NAME`, for the argument `name`; `_` stands for `-`.
+/// The environment's variables `MIMIC_ARG_NAME`, for the argument `name`; `_` stands for `-`.
 pub fn asides() -> Vec<Aside> {
     std::env::vars_os()
         .filter_map(|(name, value)| {
-            let name = name.to_str()?.strip_prefix("MIMIC_")?;
+            let name = name.to_str()?.strip_prefix("MIMIC_ARG_")?;
             Some((name.to_ascii_lowercase().replace('_', "-"), value.into_encoded_bytes()))
         })
         .collect()

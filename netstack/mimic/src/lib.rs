@@ -97,7 +97,7 @@
 //!
 //! **What an argument comes to.** [`req`]: the value, and when the key cannot be produced the
 //! derivation is not run and produces nothing. [`opt`] and [`default`]: the value, and when the
-//! key cannot be produced for whatever reason `None`, or the default. [`map`] passes what a
+//! key cannot be produced for whatever reason `None`, or the default. [`map()`] passes what a
 //! function makes of other arguments, which count as if they stood outside.
 //!
 //! **Circles.** Derivations that need one another's keys are a cycle, which the report names. It

@@ -11,10 +11,10 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the workspace: `MIMIC_ROOT` (set by the scripts), else the one this program was built in.
+    /// Finds the workspace: `IMAGES_WORKSPACE` (set by the scripts), else the one this program was built in.
     pub fn find() -> Self {
         let exe = env::current_exe().unwrap_or_default();
-        let root = env::var_os("MIMIC_ROOT")
+        let root = env::var_os("IMAGES_WORKSPACE")
             .map(PathBuf::from)
             .filter(|root| is_root(root))
             .or_else(|| exe.ancestors().find(|dir| is_root(dir)).map(PathBuf::from))

@@ -69,10 +69,15 @@ pub fn run(
     Ok(Err(format!("{}; standard error:{said}", wrong.join("; "))))
 }
 
-/// `run` of this program, with what is built already.
+/// `run` of this program, with what is built already, and without arguments from the environment.
 pub fn run_command() -> Command {
     let mut command = guard::command("/proc/self/exe");
     command.arg(crate::RUN_BUILT);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("MIMIC_")) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -2,16 +2,19 @@
 #![allow(clippy::unwrap_used)] // tests
 
 mod hosts;
+mod router;
 
 use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use hosts::{echo, pair, pattern, remote};
+use router::{Ra, Router};
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, Ipv4Packet,
     Ipv6Packet, TcpPacket, UdpPacket,
 };
 use stack::sim::{Dhcp, DhcpOffer, Host, Link, Network};
+use stack::smol::{Ipv4, Ipv6};
 use stack::{IpVersion, Net};
 
 /// A small generator for choices.
@@ -214,6 +217,40 @@ fn lies_about_addresses() {
         network.run_for(Duration::from_secs(2000)).unwrap();
         drop(client);
     }
+}
+
+#[test]
+fn lies_about_routers() {
+    let mut believed = 0;
+    for seed in 0..20 {
+        let mut network = Network::new(seed);
+        let router = Router::new(&mut network, 1);
+        let mut config = network.dhcp_config();
+        (config.ipv4, config.ipv6) = (Ipv4::Off, Ipv6::Auto);
+        let host = network.host_with(config, Link::default()).unwrap();
+        let truth = Ra::new(1800)
+            .prefix("2001:db8:1::", 3600, 1800)
+            .mtu(1400)
+            .servers(&["2001:db8:1::53", "fe80::1"], 600)
+            .domain("example.test", 600)
+            .frame(1);
+        let mut dice = Dice(seed);
+        for round in 0..500 {
+            network.send(router.port, mutate(&truth, &mut dice));
+            if round % 50 == 0 {
+                network.run_for(Duration::from_secs(dice.roll(2000) as u64)).unwrap();
+            }
+            network.run_for(Duration::from_millis(10)).unwrap();
+            let now = host.net.configuration();
+            assert!(now.addresses.len() <= 6 && now.gateways.len() <= 4, "{now:?}");
+            assert!(now.dns_servers.len() <= 8 && now.search_domains.len() <= 8, "{now:?}");
+            assert!(now.mtu.is_some_and(|mtu| (1280..=1500).contains(&mtu)), "{now:?}");
+            believed += now.addresses.len();
+        }
+        network.run_for(Duration::from_secs(100_000)).unwrap();
+        drop(host);
+    }
+    assert!(believed > 10_000, "the lies get past the checksum: {believed}");
 }
 
 #[test]

@@ -328,6 +328,50 @@ fn a_changed_address_ends_connections_and_a_lost_lease_all() {
 }
 
 #[test]
+fn another_server_takes_the_lease_over() {
+    let (mut network, first, client) = dhcp_network(offer([10, 0, 0, 2], 800));
+    network.run(client.net.ready()).unwrap().unwrap();
+    let second = Dhcp::new(Ipv4Addr::new(10, 0, 0, 4), offer([10, 0, 0, 2], 800));
+    network.peer(second.clone(), Link::default());
+    first.set_silent(true);
+    // Renewing asks the first one alone, until seven eighths of the lease (RFC 2131 §4.4.5).
+    network.run_for(secs(690)).unwrap();
+    assert_eq!(second.requests(), 0);
+    network.run_for(secs(20)).unwrap();
+    assert_eq!(second.requests(), 1);
+    let server = client.net.configuration().dhcp_server;
+    assert_eq!(server, Some(Ipv4Addr::new(10, 0, 0, 4)));
+    network.run_for(secs(5000)).unwrap();
+    assert_eq!(client.net.configuration().addresses[0].to_string(), "10.0.0.2/24");
+}
+
+#[test]
+fn the_mtu_that_a_server_names() {
+    for (mtu, expected) in [(576, 576), (575, 1500), (1400, 1400), (1501, 1500), (0, 1500)] {
+        let offer = DhcpOffer { mtu: Some(mtu), ..offer([10, 0, 0, 2], 600) };
+        let (mut network, dhcp, client) = dhcp_network(offer.clone());
+        let configuration = network.run(client.net.ready()).unwrap().unwrap();
+        assert_eq!(configuration.mtu, Some(expected), "{mtu}");
+        let server = network.host("10.0.0.1/24", Link::default());
+        network.serve(&server, 7, echo);
+        let mut stream = network.run(client.net.tcp_connect(remote(7))).unwrap().unwrap();
+        // The connection survives the change.
+        dhcp.set_offer(DhcpOffer { mtu: Some(1300), ..offer });
+        network.run_for(secs(400)).unwrap();
+        assert_eq!(client.net.configuration().mtu, Some(1300));
+        network
+            .run(async {
+                stream.write_all(&[7; 20_000]).await.unwrap();
+                stream.read_exact(&mut [0; 20_000]).await.unwrap();
+                let udp = client.net.udp_bind(None, IpVersion::V4).await.unwrap();
+                let error = udp.send_to(&[0; 1273], remote(7)).await.unwrap_err();
+                assert_eq!(error, Error::MessageTooLarge { len: 1273, max: 1272 });
+            })
+            .unwrap();
+    }
+}
+
+#[test]
 fn a_dns_server_for_tests() {
     let (mut network, server, client) = pair(1, Link::default());
     let names = BTreeMap::from([("a.test".to_owned(), Ipv4Addr::new(192, 0, 2, 7))]);

@@ -413,6 +413,48 @@ fn prefixes_of_no_use_make_no_address() {
     }
 }
 
+/// RFC 4861 §6.1.2.
+#[test]
+fn advertisements_that_are_not_valid_are_ignored() {
+    let good = full().message;
+    let frame = |src: &str, hop_limit, message: &[u8]| {
+        icmpv6_frame(mac(1), src.parse().unwrap(), all_nodes(), hop_limit, message)
+    };
+    let mut checksum = frame("fe80::1", 255, &good);
+    checksum[60] ^= 1;
+    let mut code = good.clone();
+    code[1] = 1;
+    let endless = full().option(&[1, 0, 0, 0, 0, 0, 0, 0]).message;
+    let cut = full().option(&[1, 2, 0, 0, 0, 0, 0, 0]).message;
+    let mut odd = good.clone();
+    odd.push(0);
+    let mut long = frame("fe80::1", 255, &good);
+    long[19] += 1;
+    for (why, frame) in [
+        ("came through a router", frame("fe80::1", 254, &good)),
+        ("from a global address", frame("2001:db8::1", 255, &good)),
+        ("from no address", frame("::", 255, &good)),
+        ("checksum", checksum),
+        ("code", frame("fe80::1", 255, &code)),
+        ("shorter than its header", frame("fe80::1", 255, &good[..15])),
+        ("an option of length zero", frame("fe80::1", 255, &endless)),
+        ("an option beyond the end", frame("fe80::1", 255, &cut)),
+        ("half an option", frame("fe80::1", 255, &odd)),
+        ("a packet beyond the end", long),
+    ] {
+        let (mut network, router, host) = start(1);
+        network.run_for(secs(2)).unwrap();
+        let before = host.net.configuration();
+        network.send(router.port, frame);
+        network.run_for(secs(2)).unwrap();
+        assert_eq!(host.net.configuration(), before, "{why}");
+    }
+    let (mut network, router, host) = start(1);
+    network.send(router.port, frame("fe80::1", 255, &good));
+    network.run_for(secs(2)).unwrap();
+    assert_eq!(addresses(&host).len(), 2);
+}
+
 #[test]
 fn both_families() {
     let mut network = Network::new(1);

@@ -68,10 +68,10 @@ pub fn unix_program(
     }
     let mut cargo = toolchain::host_cargo();
     cargo
-        .current_dir(workspace.root())
+        .current_dir(workspace.packages())
         .args(["build", "--release"])
         .arg("--target-dir")
-        .arg(workspace.target());
+        .arg(workspace.host_target());
     select(&mut cargo, manifest);
     run(cargo, "the unix program", verbose)?;
     if let Some(directory) = stamp.parent() {
@@ -89,7 +89,7 @@ pub fn parts(workspace: &Workspace, manifest: &Manifest) -> (PathBuf, PathBuf) {
 
 /// Where [`unix_program`] is.
 pub fn unix_path(workspace: &Workspace, manifest: &Manifest) -> PathBuf {
-    workspace.target().join("release").join(manifest.program())
+    workspace.host_target().join("release").join(manifest.program())
 }
 
 /// The sources, the manifest, this builder (for the image, it packs) and what else is given.
@@ -108,6 +108,7 @@ fn hermit_program(
     verbose: bool,
 ) -> Result<PathBuf> {
     let mut cargo = guest_cargo(workspace, toolchain, HERMIT, "std,panic_abort");
+    cargo.current_dir(workspace.packages());
     select(&mut cargo, manifest);
     run(cargo, "the program for Hermit", verbose)?;
     Ok(built(workspace, HERMIT, manifest.program()))
@@ -138,6 +139,9 @@ fn guest_cargo(
 
 fn select(cargo: &mut Command, manifest: &Manifest) {
     cargo.args(["--package", &manifest.package, "--bin", manifest.program()]);
+    if !manifest.default_features {
+        cargo.arg("--no-default-features");
+    }
     if !manifest.features.is_empty() {
         cargo.arg("--features").arg(manifest.features.join(","));
     }

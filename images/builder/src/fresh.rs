@@ -22,14 +22,13 @@ impl Inputs {
         let mut files = others.to_vec();
         let root = workspace.root();
         files.push(root.join(".cargo/config.toml"));
-        walk(
-            root,
-            &mut |path| {
-                path != workspace.target()
-                    && !NOT_BUILT.iter().any(|skipped| root.join(skipped) == path)
-            },
-            &mut files,
-        )?;
+        let target = workspace.target();
+        let mut enter =
+            |path: &Path| path != target && !NOT_BUILT.iter().any(|it| root.join(it) == path);
+        walk(root, &mut enter, &mut files)?;
+        if let Some(project) = workspace.project() {
+            walk(project, &mut enter, &mut files)?;
+        }
         files.sort();
         files.dedup();
         let listing = files.iter().map(|file| entry(file)).collect();

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::manifest::{Memory, Net, Rng};
+use crate::secret::Secret;
 use crate::words;
 
 /// Everything that decides QEMU's command line.
@@ -35,6 +36,8 @@ pub struct Machine {
     pub rng: Rng,
     /// Where all frames are captured.
     pub pcap: Option<PathBuf>,
+    /// Files that the program finds by name (QEMU's fw_cfg).
+    pub secrets: Vec<Secret>,
     /// The user's own arguments, last.
     pub extra: Vec<OsString>,
     /// What the program gets as arguments.
@@ -77,6 +80,11 @@ impl Machine {
                 dump.push(escape_commas(&capture_file(file, index)));
                 all.pair("-object", dump);
             }
+        }
+        for secret in &self.secrets {
+            let mut item = OsString::from(format!("name=opt/mimic/{},file=", secret.name));
+            item.push(escape_commas(&secret.file.clone().into_os_string()));
+            all.pair("-fw_cfg", item);
         }
         all.0.extend(self.extra.iter().cloned());
         all.0
@@ -162,6 +170,7 @@ mod tests {
             net: vec![Net::User],
             rng: Rng::Virtio,
             pcap: None,
+            secrets: vec![],
             extra: vec![],
             words: vec!["http://h/".into(), "a b,c".into()],
         }
@@ -197,6 +206,13 @@ mod tests {
         assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
         assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
         assert!(text.ends_with("-cpu\nqemu64"));
+    }
+
+    #[test]
+    fn secrets_are_files_of_fw_cfg() {
+        let secret = Secret { name: "header".parse().unwrap(), file: "/a,b".into() };
+        let text = line(&Machine { secrets: vec![secret], ..machine() });
+        assert!(text.contains("-fw_cfg\nname=opt/mimic/header,file=/a,,b"));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`options`], [`manifest`] | what is asked: the command line and `images/NAME.toml` |
+//! | [`options`], [`manifest`], [`secret`] | what is asked: the command line and `images/NAME.toml` |
 //! | [`toolchain`], [`compile`], [`fresh`], [`pack`] | from sources to one bootable file, only when something changed |
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
+//! | [`project`] | unikernels of one's own: `cargo image new`, and where they are |
+//! | [`describe`] | what an image contains, and its arguments |
 //! | [`check`] | the tests: groups, the table of scenarios, the peers |
 //! | [`mod@bench`] | the image beside Linux and curl |
 //! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
@@ -17,6 +19,7 @@ mod certificate;
 mod check;
 mod compile;
 mod demo;
+mod describe;
 mod failure;
 mod fresh;
 mod guard;
@@ -26,8 +29,10 @@ mod manifest;
 mod options;
 mod pack;
 mod process;
+mod project;
 mod run;
 mod scratch;
+mod secret;
 mod status;
 mod toolchain;
 mod words;
@@ -51,6 +56,8 @@ usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --ta
        cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
        cargo image test [GROUP...]                    lint, unit, host, boot (default: all)
        cargo image bench boot|throughput              against Linux and curl on the same machine
+       cargo image new NAME [--path DIR]              a project of one's own in DIR (default: NAME)
+       cargo image describe [IMAGE] [--path DIR]      what the image contains, and its arguments
 
 `cargo image run --help` lists the run options.
 ";
@@ -76,6 +83,8 @@ fn command() -> Result<ExitCode> {
         Some("run") => run::run(&workspace, arguments, run::Build::IfChanged),
         Some(RUN_BUILT) => run::run(&workspace, arguments, run::Build::Never),
         Some("bench") => bench::bench(&workspace, arguments),
+        Some("describe") => describe::describe(&workspace, arguments),
+        Some("new") => project::new(&workspace, arguments),
         Some("test") => check::test(&workspace, arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
@@ -84,8 +93,10 @@ fn command() -> Result<ExitCode> {
         _ => {
             eprint!("{HELP}");
             let given = command.to_string_lossy();
-            Err(Failure::usage(format!("`{given}` is not a command: build, run, test or bench"))
-                .into())
+            Err(Failure::usage(format!(
+                "`{given}` is not a command: build, run, test, bench, new or describe"
+            ))
+            .into())
         }
     }
 }

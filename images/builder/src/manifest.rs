@@ -1,12 +1,15 @@
 //! Manifests: one `images/NAME.toml` says what is in an image and what machine it boots on.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::secret;
 use crate::workspace::Workspace;
 
 /// One `images/NAME.toml`, checked.
@@ -23,9 +26,16 @@ pub struct Manifest {
     /// The package's features to build with.
     #[serde(default)]
     pub features: Vec<String>,
+    /// Whether to build with the package's default features, too.
+    #[serde(default = "yes")]
+    pub default_features: bool,
     /// Boot arguments that come before those of the command line.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Files whose contents are the values of boot arguments that must stand on no command line; their paths
+    /// are relative to the manifest.
+    #[serde(default)]
+    pub secrets: BTreeMap<secret::Name, PathBuf>,
     /// The virtual machine.
     #[serde(default)]
     pub machine: Machine,
@@ -55,16 +65,20 @@ impl Manifest {
     /// Reads `images/NAME.toml`.
     pub fn read(workspace: &Workspace, name: &str) -> Result<Self> {
         if !is_name(name) {
-            bail!("`{name}` is no image's name: a file images/NAME.toml is");
+            bail!("`{name}` is no image's name: letters, digits and dashes are");
         }
         let path = workspace.manifest(name);
         let text = fs::read_to_string(&path).with_context(|| {
             format!("there is no image `{name}`: cannot read {}", path.display())
         })?;
-        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+        let mut manifest = Self::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        let directory = path.parent().unwrap_or(&path);
+        manifest.secrets.values_mut().for_each(|file| *file = directory.join(&*file));
+        Ok(manifest)
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads a manifest's text; paths in it stay as they are.
+    pub fn parse(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.to_string().trim_end()))
     }
 
@@ -72,6 +86,10 @@ impl Manifest {
     pub fn program(&self) -> &str {
         self.program.as_deref().unwrap_or(&self.package)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Whether `text` can name an image: letters, digits and dashes.
@@ -248,6 +266,18 @@ mod tests {
         let manifest = Manifest::parse("package = 'x'").unwrap();
         assert_eq!(manifest.program(), "x");
         assert_eq!(manifest.machine, Machine::default());
+        assert!(manifest.default_features && manifest.secrets.is_empty());
+    }
+
+    #[test]
+    fn secrets_are_files_beside_the_manifest() {
+        let scratch = crate::scratch::Scratch::new("manifest").unwrap();
+        let text = "package = 'x'\n[secrets]\nheader = 'token'\ntls-name = '/run/name'";
+        fs::write(scratch.path().join("image.toml"), text).unwrap();
+        let project = Workspace::find().with_project(scratch.path().into());
+        let manifest = Manifest::read(&project, "image").unwrap();
+        let files = manifest.secrets.values().collect::<Vec<_>>();
+        assert_eq!(files, [&scratch.path().join("token"), &PathBuf::from("/run/name")]);
     }
 
     #[test]
@@ -256,6 +286,7 @@ mod tests {
             ("", "package"),
             ("package = 'x'\nprogramm = 'y'", "programm"),
             ("package = 'x'\ntarget = 'xen'", "xen"),
+            ("package = 'x'\n[secrets]\n'A b' = 'f'", "`A b`"),
             ("package = 'x'\n[machine]\nmemory = '32'", "32M"),
             ("package = 'x'\n[machine]\nnet = ['none']", "empty list"),
             ("package = 'x'\n[machine]\ndisk = 'y'", "disk"),

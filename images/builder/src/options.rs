@@ -9,6 +9,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::failure::Failure;
 use crate::manifest::{self, Memory, Net, Rng, Target};
+use crate::secret::Secret;
 use crate::workspace::Workspace;
 
 /// What `run --help` prints.
@@ -25,6 +26,8 @@ Run options:
   --net user|tap=IFNAME|none         a network device, repeatable (default: user; the host is 10.0.2.2)
   --memory SIZE                      the machine's memory, such as 32M (default: the image's manifest)
   --image NAME                       the manifest images/NAME.toml (default: default)
+  --path DIR                         a project of `cargo image new`: the manifest DIR/NAME.toml (default: image)
+  --secret NAME=FILE                 a boot argument whose value is in a file, repeatable
   --rng virtio|none                  the machine's source of entropy (default: virtio)
   --pcap FILE                        capture all frames; a second device's go to FILE.1
   --kill-after TIME                  end the machine at this limit, such as 30s, with exit 124
@@ -39,12 +42,14 @@ Exit code: the program's, and 124 when --kill-after ended it:
   69 could not connect · 70 our fault · 75 timed out · 76 protocol error · 77 authentication refused
 ";
 
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 14] = [
     "target",
     "accel",
     "net",
     "memory",
     "image",
+    "path",
+    "secret",
     "rng",
     "pcap",
     "kill-after",
@@ -67,6 +72,10 @@ pub struct Options {
     pub memory: Option<Memory>,
     /// `--image`.
     pub image: String,
+    /// `--path`: the directory of a project of one's own.
+    pub path: Option<PathBuf>,
+    /// `--secret`, in order.
+    pub secrets: Vec<Secret>,
     /// `--rng`; the manifest's if absent.
     pub rng: Option<Rng>,
     /// `--pcap`.
@@ -93,6 +102,8 @@ impl Default for Options {
             net: None,
             memory: None,
             image: "default".into(),
+            path: None,
+            secrets: Vec::new(),
             rng: None,
             pcap: None,
             kill_after: None,
@@ -114,7 +125,7 @@ impl Options {
     ) -> Result<Self, Failure> {
         let mut options = Self::default();
         let mut parser = Parser::from_args(arguments);
-        let mut image_may_follow = true;
+        let mut image = None;
         while let Some(argument) = parser.next().map_err(usage)? {
             match argument {
                 Arg::Long("target") => options.target = Some(value(&mut parser)?),
@@ -126,9 +137,10 @@ impl Options {
                 }
                 Arg::Long("memory") => options.memory = Some(value(&mut parser)?),
                 Arg::Long("image") => {
-                    options.image = parser.value().and_then(ValueExt::string).map_err(usage)?;
-                    image_may_follow = false;
+                    image = Some(parser.value().and_then(ValueExt::string).map_err(usage)?);
                 }
+                Arg::Long("path") => options.path = Some(parser.value().map_err(usage)?.into()),
+                Arg::Long("secret") => options.secrets.push(value(&mut parser)?),
                 Arg::Long("rng") => options.rng = Some(value(&mut parser)?),
                 Arg::Long("pcap") => options.pcap = Some(parser.value().map_err(usage)?.into()),
                 Arg::Long("kill-after") => {
@@ -144,12 +156,12 @@ impl Options {
                 Arg::Short('h') | Arg::Long("help") => options.help = true,
                 Arg::Value(word) => {
                     let word = utf8(word)?;
-                    if image_may_follow
+                    if image.is_none()
+                        && options.path.is_none()
                         && manifest::is_name(&word)
                         && workspace.manifest(&word).is_file()
                     {
-                        options.image = word;
-                        image_may_follow = false;
+                        image = Some(word);
                         continue;
                     }
                     options.words.push(word);
@@ -165,6 +177,8 @@ impl Options {
                 }
             }
         }
+        let usual = if options.path.is_none() { "default" } else { "image" };
+        options.image = image.unwrap_or_else(|| usual.into());
         Ok(options)
     }
 }
@@ -250,6 +264,8 @@ mod tests {
             "tap=t0",
             "--image",
             "other",
+            "--path=p",
+            "--secret=header=f",
             "--rng=none",
             "--pcap=f",
             "--kill-after=30s",
@@ -266,6 +282,8 @@ mod tests {
             net: Some(vec![Net::User, Net::Tap("t0".into())]),
             memory: None,
             image: "other".into(),
+            path: Some("p".into()),
+            secrets: vec![Secret { name: "header".parse().unwrap(), file: "f".into() }],
             rng: Some(Rng::None),
             pcap: Some("f".into()),
             kill_after: Some(Duration::from_secs(30)),
@@ -288,6 +306,13 @@ mod tests {
     }
 
     #[test]
+    fn a_projects_image_is_its_own() {
+        let options = parse(&["--path", "p", "default"]).unwrap();
+        assert_eq!((options.image.as_str(), options.words), ("image", vec!["default".into()]));
+        assert_eq!(parse(&["--image=x", "--path=p"]).unwrap().image, "x");
+    }
+
+    #[test]
     fn nothing_is_the_demo() {
         assert_eq!(parse(&[]).unwrap(), Options::default());
         assert_eq!(parse(&["--"]).unwrap().words, Vec::<String>::new());
@@ -303,6 +328,8 @@ mod tests {
             (&["--target=xen"], "qemu, microvm, uhyve or unix"),
             (&["--kill-after=5"], "unit"),
             (&["--memory"], "memory"),
+            (&["--secret=header"], "NAME=FILE"),
+            (&["--secret=A=f"], "`A`"),
             (&["--verbose=yes"], "verbose"),
         ] {
             let failure = parse(words).unwrap_err();

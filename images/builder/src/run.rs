@@ -1,6 +1,7 @@
 //! `cargo image build` and `run`: the options against the manifest, then one boot or one process.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -14,6 +15,8 @@ use crate::machine::{Machine, QEMU};
 use crate::manifest::{Manifest, Target};
 use crate::options::{self, Options};
 use crate::process::{Ended, Job, Streams};
+use crate::project;
+use crate::secret::Secret;
 use crate::status::Fault;
 use crate::workspace::Workspace;
 use crate::{accel, status};
@@ -34,6 +37,7 @@ pub fn run(
     build: Build,
 ) -> Result<ExitCode> {
     let mut options = Options::parse(workspace, arguments)?;
+    let workspace = &project::of(workspace, &options)?;
     if options.help {
         print!("{}", options::HELP);
         return Ok(ExitCode::SUCCESS);
@@ -68,7 +72,7 @@ pub fn build(
 /// What is booted, built already.
 enum Booted {
     Machine(Machine),
-    Process(std::path::PathBuf),
+    Process { program: PathBuf, environment: Vec<(String, OsString)> },
 }
 
 fn prepare(
@@ -79,6 +83,8 @@ fn prepare(
     build: Build,
 ) -> Result<Booted> {
     let name = &options.image;
+    // looked at before anything is built
+    let secrets = Secret::all(manifest, &options.secrets)?;
     match target {
         Target::Qemu => {
             let machine = &manifest.machine;
@@ -95,6 +101,7 @@ fn prepare(
                 net: options.net.clone().unwrap_or_else(|| machine.net.clone()),
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
+                secrets,
                 extra: options.qemu_args.clone(),
                 words: Vec::new(),
             }))
@@ -103,12 +110,14 @@ fn prepare(
             for option in of_the_machine(options) {
                 eprintln!("note: --{option} has no meaning with --target unix");
             }
-            Ok(Booted::Process(match build {
+            let environment = secrets.iter().map(Secret::variable).collect::<Result<_, _>>()?;
+            let program = match build {
                 Build::IfChanged => {
                     compile::unix_program(workspace, name, manifest, options.verbose)?
                 }
                 Build::Never => compile::unix_path(workspace, manifest),
-            }))
+            };
+            Ok(Booted::Process { program, environment })
         }
         Target::Microvm | Target::Uhyve => Err(Failure::usage(format!(
             "--target {target} is not in this version yet; there are qemu and unix"
@@ -145,9 +154,9 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
             show(&command, options.verbose);
             (true, Job { command, streams: Streams::Piped(gate), limit: options.kill_after })
         }
-        Booted::Process(program) => {
+        Booted::Process { program, environment } => {
             let mut command = guard::command(program);
-            command.args(words);
+            command.args(words).envs(environment);
             show(&command, options.verbose);
             (false, Job { command, streams: Streams::Inherited, limit: options.kill_after })
         }

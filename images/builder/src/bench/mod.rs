@@ -62,6 +62,7 @@ pub fn bench(
         net: manifest.machine.net.clone(),
         rng: manifest.machine.rng,
         pcap: None,
+        secrets: Vec::new(),
         extra: Vec::new(),
         words: vec![uri.clone()],
     };

@@ -12,6 +12,7 @@ mod files;
 mod host_tool;
 mod machines;
 pub mod peers;
+mod project;
 mod runner;
 mod scenario;
 mod threads;
@@ -124,6 +125,7 @@ fn scenarios(
     let of_machines = if target == Target::Unix { &[][..] } else { &machines::TESTS };
     let tool = host_tool::TESTS
         .iter()
+        .chain(&project::TESTS)
         .chain(of_machines)
         .filter(|(name, _)| selection.has(name))
         .collect::<Vec<_>>();

@@ -161,7 +161,8 @@ impl Peers {
              http {{ access_log off; default_type application/octet-stream; sendfile on;\n\
              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
              uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
-             server {{ listen 127.0.0.1:{port}{listen}; root {www}; {tls} }} }}\n"
+             server {{ listen 127.0.0.1:{port}{listen}; root {www}; {tls}\n\
+             location = /token {{ return 200 $http_x_token; }} }} }}\n"
         );
         fs::write(directory.join("nginx.conf"), text)?;
         let program =

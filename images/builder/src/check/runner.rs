@@ -1,6 +1,6 @@
 //! Runs one scenario through this very program's `run` and compares what comes back.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -13,6 +13,7 @@ use super::peers::Peers;
 use super::scenario::{Scenario, Stdin, Stdout, fill};
 use crate::guard;
 use crate::manifest::Target;
+use crate::scratch::Scratch;
 
 /// Runs `scenario` on `target`; `Ok(Err(…))` says how it differs.
 pub fn run(
@@ -22,6 +23,13 @@ pub fn run(
     accel: &str,
 ) -> Result<Result<(), String>> {
     let mut command = command(target, scenario, accel);
+    let secrets = Scratch::new("secrets")?;
+    for (name, value) in &scenario.secrets {
+        let file = secrets.path().join(name);
+        fs::write(&file, value)?;
+        command.arg(format!("--secret={name}={}", file.display()));
+    }
+    command.arg("--");
     for argument in &scenario.arguments {
         command.arg(filled(peers, argument, target)?);
     }
@@ -88,7 +96,7 @@ fn command(target: Target, scenario: &Scenario, accel: &str) -> Command {
     if target != Target::Unix {
         command.arg(format!("--accel={accel}"));
     }
-    command.args(&scenario.run).arg("--");
+    command.args(&scenario.run);
     command
 }
 

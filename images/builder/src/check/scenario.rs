@@ -4,6 +4,7 @@
 //! (and can be run over a simulated wire: the file format is all that is shared). `images/builder/scenarios/`
 //! holds it; its README says what the keys and the names in braces mean.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -28,6 +29,9 @@ pub struct Scenario {
     /// Options of `run`; they mean something to machines only.
     #[serde(default)]
     pub run: Vec<String>,
+    /// Boot arguments that are given as secrets, and their values.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
     /// URI and boot arguments, with names in braces.
     pub arguments: Vec<String>,
     /// Standard input.

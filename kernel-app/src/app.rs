@@ -114,6 +114,9 @@ impl<'a, A: Application> Run<'a, A> {
         };
         let dialer = Dialer {
             net: net.clone(),
+            race: config.race.clone(),
+            only: config.network.only,
+            memory: Arc::default(),
             resolver: Arc::new(resolver),
             limit: config.limits.connect,
             trace: trace.clone(),

@@ -4,6 +4,7 @@
 //! else.
 
 use core::time::Duration;
+use happy_eyeballs::Family;
 use log::LevelFilter;
 use proto::authenticator::Authenticator;
 use proto::target::Target;
@@ -18,6 +19,8 @@ pub struct Config {
     pub network: Network,
     /// How names are resolved.
     pub dns: Dns,
+    /// How families and addresses are raced.
+    pub race: happy_eyeballs::Config,
     /// How long anything may take.
     pub limits: Limits,
     /// How a TLS peer is spoken to and known.
@@ -47,6 +50,8 @@ pub struct Network {
     pub interface: usize,
     /// The name told to a DHCP server.
     pub hostname: Option<String>,
+    /// Which family of addresses alone is used, if only one.
+    pub only: Option<Family>,
 }
 
 /// How names are resolved.
@@ -150,6 +155,7 @@ impl Default for Config {
             target: None,
             network: Network::default(),
             dns: Dns { servers: Vec::new(), timeout: Duration::from_secs(2), hosts: Vec::new() },
+            race: happy_eyeballs::Config::default(),
             limits: Limits {
                 whole: None,
                 connect: Duration::from_secs(30),

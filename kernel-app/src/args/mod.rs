@@ -102,6 +102,9 @@ fn check(config: &mut Config) -> Result<(), Error> {
     if config.target.is_none() && !config.run.help && !config.run.version {
         return Err(Error::NoTarget);
     }
+    if let Err(error) = config.race.check() {
+        return Err(Error::Syntax { reason: format!("happy eyeballs: {error}") });
+    }
     let network = &mut config.network;
     if network.ipv4_gateway.is_some() && network.ipv4.is_none() {
         return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });

@@ -3,6 +3,7 @@
 use crate::config::{Config, Output};
 use core::str::FromStr;
 use core::time::Duration;
+use happy_eyeballs::Family;
 use log::LevelFilter;
 use proto::quantity;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,6 +48,8 @@ pub enum Group {
     Network,
     /// Names.
     Dns,
+    /// Happy eyeballs.
+    Race,
     /// How long anything may take.
     Limits,
     /// TLS.
@@ -61,14 +64,23 @@ pub enum Group {
 
 impl Group {
     /// All of them, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Network, Self::Dns, Self::Limits, Self::Tls, Self::Http, Self::Bytes, Self::Run];
+    pub const ALL: [Self; 8] = [
+        Self::Network,
+        Self::Dns,
+        Self::Race,
+        Self::Limits,
+        Self::Tls,
+        Self::Http,
+        Self::Bytes,
+        Self::Run,
+    ];
 
     /// The head.
     pub fn title(self) -> &'static str {
         match self {
             Self::Network => "NETWORK (the machine's own stack)",
             Self::Dns => "DNS",
+            Self::Race => "HAPPY EYEBALLS (RFC 8305)",
             Self::Limits => "TIME LIMITS",
             Self::Tls => "TLS",
             Self::Http => "HTTP",
@@ -136,6 +148,8 @@ pub const ARGUMENTS: &[Argument] = &[
         }
         Ok(())
     }),
+    flag(Group::Network, "ipv4-only", "use IPv4 alone", |c| c.network.only = Some(Family::V4)),
+    flag(Group::Network, "ipv6-only", "use IPv6 alone", |c| c.network.only = Some(Family::V6)),
     one(
         Group::Dns,
         "dns-servers",
@@ -165,6 +179,33 @@ pub const ARGUMENTS: &[Argument] = &[
     }),
     one(Group::Limits, "timeout", "TIME", "none", "end the whole run after this", |c, v| {
         store(&mut c.limits.whole, v, time)
+    }),
+    one(
+        Group::Race,
+        "he-aaaa-timeout",
+        "TIME",
+        "50ms",
+        "how long an answer of IPv4 waits for IPv6's",
+        |c, v| {
+            c.race.resolution_delay = time(v)?;
+            Ok(())
+        },
+    ),
+    one(Group::Race, "he-connect-delay", "TIME", "250ms", "between two attempts", |c, v| {
+        c.race.connection_attempt_delay = time(v)?;
+        Ok(())
+    }),
+    one(Group::Race, "he-connect-timeout", "TIME", "10s", "for all attempts together", |c, v| {
+        c.race.connect_timeout = time(v)?;
+        Ok(())
+    }),
+    one(Group::Race, "he-resolve-timeout", "TIME", "1s", "for one try of a query", |c, v| {
+        c.race.resolve_timeout = time(v)?;
+        Ok(())
+    }),
+    one(Group::Race, "he-resolve-retries", "N", "3", "how often a query is tried", |c, v| {
+        c.race.resolve_tries = parsed(v)?;
+        Ok(())
     }),
     one(
         Group::Limits,

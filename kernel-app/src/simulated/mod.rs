@@ -150,6 +150,42 @@ fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, Str
 }
 
 #[test]
+fn a_dead_address_costs_one_delay() {
+    for (delay, least, most) in [("250ms", 250, 400), ("100ms", 100, 250)] {
+        let mut world = World::new();
+        let port = world.fill("{nginx.port}");
+        let words = vec![
+            format!("http://both.test:{port}/6"),
+            // behind a router that leads nowhere
+            "--host=both.test=192.0.2.9".into(),
+            "--host=both.test=10.0.2.2".into(),
+            format!("--he-connect-delay={delay}"),
+            "--explain".into(),
+        ];
+        let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
+        assert_eq!(left.stdout, peers::file("6"), "{}", left.stderr);
+        assert!(left.stderr.contains("another one was faster"), "{}", left.stderr);
+        let took = (world.network.now() - stack::Instant::ZERO).as_millis();
+        assert!((least..most).contains(&took), "{took} ms");
+    }
+}
+
+#[test]
+fn all_addresses_are_in_the_error() {
+    let mut world = World::new();
+    let words = vec![
+        "http://both.test:9/".into(),
+        "--host=both.test=10.0.2.99".into(),
+        "--host=both.test=10.0.2.2".into(),
+    ];
+    let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
+    assert_eq!(left.exit, 69);
+    for part in ["10.0.2.99:9", "10.0.2.2:9: connection refused"] {
+        assert!(left.stderr.contains(part), "{}", left.stderr);
+    }
+}
+
+#[test]
 fn a_network_without_dhcp_is_named() {
     for target in ["http://10.0.2.2/", "icmp://10.0.2.2", "udp://10.0.2.2:9"] {
         let mut world = World::without_dhcp();

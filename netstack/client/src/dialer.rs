@@ -1,16 +1,19 @@
 //! From a host and a port to a TCP connection: one value that every flow over TCP connects by.
 //!
-//! It resolves the name and tries the addresses one after the other. (Happy eyeballs take this place.)
+//! Names are resolved and addresses raced as RFC 8305 says, by [`crate::race`].
 
 use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
+use crate::race;
 use crate::resolver::Resolver;
 use crate::trace::{Step, Trace};
 use core::time::Duration;
 use futures_lite::future;
+use happy_eyeballs::{Family, Memory, Request};
 use proto::target::Host;
-use stack::{Net, TcpStream};
-use std::net::{IpAddr, SocketAddr};
+use spin::Mutex;
+use stack::{Configuration, Net, TcpStream};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Opens TCP connections to hosts.
@@ -18,6 +21,12 @@ use std::sync::Arc;
 pub struct Dialer {
     /// The stack below.
     pub net: Arc<dyn Net>,
+    /// How families and addresses are raced; checked by `Config::check`.
+    pub race: happy_eyeballs::Config,
+    /// Which family alone is used, if only one.
+    pub only: Option<Family>,
+    /// What worked before; shared by all dials of a run.
+    pub memory: Arc<Mutex<Memory>>,
     /// Knows the addresses of names.
     pub resolver: Arc<Resolver>,
     /// From the call to a connection, address configuration and DNS included.
@@ -30,8 +39,15 @@ impl Dialer {
     /// A connection to the first address of `host` that takes one.
     pub async fn dial(&self, host: &Host, port: u16) -> Result<Box<dyn TcpStream>, Error> {
         let attempt = async {
-            let addresses = self.addresses(host).await?;
-            self.first(host, port, &addresses).await
+            let configuration = self.ready().await?;
+            let request = match host {
+                Host::Ip(address) => Request::addresses([*address], port),
+                Host::Name(name) => match self.resolver.local(name)? {
+                    Some(fixed) => Request::addresses(fixed, port),
+                    None => Request::name(name.as_str(), port),
+                },
+            };
+            race::race(self, &configuration, request, &format!("{host}:{port}")).await
         };
         self.within_limit(&format!("{host}:{port}"), attempt).await
     }
@@ -65,7 +81,7 @@ impl Dialer {
         self.resolver.lookup(&self.net, host, &self.trace).await
     }
 
-    async fn ready(&self) -> Result<(), Error> {
+    async fn ready(&self) -> Result<Configuration, Error> {
         let start = self.net.now();
         let ready = self.net.ready().await;
         let outcome = match &ready {
@@ -84,37 +100,6 @@ impl Dialer {
             end: self.net.now(),
             outcome,
         });
-        ready.map(drop).map_err(|error| Error::net(Stage::Network, "address", error))
-    }
-
-    async fn first(
-        &self,
-        host: &Host,
-        port: u16,
-        addresses: &[IpAddr],
-    ) -> Result<Box<dyn TcpStream>, Error> {
-        let mut attempts = Vec::new();
-        for &address in addresses {
-            let remote = SocketAddr::new(address, port);
-            let start = self.net.now();
-            let connected = self.net.tcp_connect(remote).await;
-            let outcome = match &connected {
-                Ok(stream) => Ok(format!("from {}", stream.local_addr())),
-                Err(error) => Err(error.to_string()),
-            };
-            self.trace.push(Step {
-                kind: "tcp",
-                subject: remote.to_string(),
-                start,
-                end: self.net.now(),
-                outcome,
-            });
-            match connected {
-                Ok(stream) => return Ok(stream),
-                Err(error) => attempts.push((remote, error)),
-            }
-        }
-        let target = format!("{host}:{port}");
-        Err(Error { stage: Stage::Connect, target, cause: Cause::Attempts(attempts) })
+        ready.map_err(|error| Error::net(Stage::Network, "address", error))
     }
 }

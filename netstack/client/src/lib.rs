@@ -19,6 +19,7 @@ pub mod flows;
 pub mod http;
 pub mod messages;
 pub mod ping;
+mod race;
 pub mod resolver;
 pub mod sink;
 pub mod trace;

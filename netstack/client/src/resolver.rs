@@ -1,8 +1,8 @@
 //! Names to addresses: the table of the boot arguments, then one DNS server after the other over UDP.
 //!
-//! Implemented: A questions, retransmission, the next server when one is silent or fails, random identifiers
+//! Implemented: A and AAAA questions, retransmission, the next server when one is silent or fails, random identifiers
 //! and ports, the checks of RFC 5452 (identifier, question, server's address and port), `localhost` and
-//! `invalid` answered here (RFC 6761). **Not** yet: AAAA, TCP, TLS, caching, search domains.
+//! `invalid` answered here (RFC 6761). **Not** yet: TCP, TLS, caching, search domains.
 
 use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
@@ -31,7 +31,8 @@ const ROUNDS: usize = 2;
 const LARGEST_ANSWER: usize = 4096;
 
 impl Resolver {
-    /// The addresses of `host`, at least one. Literals are their own answer.
+    /// The addresses of `host` of one family after the other, at least one. Literals are their own
+    /// answer. For flows that cannot race addresses; TCP asks for both at once by [`Self::query`].
     pub async fn lookup(
         &self,
         net: &Arc<dyn Net>,
@@ -40,23 +41,39 @@ impl Resolver {
     ) -> Result<Vec<IpAddr>, Error> {
         let name = match host {
             Host::Ip(address) => return Ok(vec![*address]),
-            Host::Name(name) => name.strip_suffix('.').unwrap_or(name),
+            Host::Name(name) => name,
         };
         if let Some(fixed) = self.local(name)? {
             return Ok(fixed);
         }
         let start = net.now();
-        let answer = self.ask_all(net, name).await;
+        let mut answer = self.query(net, name, Family::V4).await;
+        if answer.is_err()
+            && let Ok(addresses) = self.query(net, name, Family::V6).await
+        {
+            answer = Ok(addresses);
+        }
         let outcome = match &answer {
-            Ok((addresses, server)) => Ok(format!("{} (from {server})", list(addresses))),
+            Ok(addresses) => Ok(list(addresses)),
             Err(error) => Err(error.cause.to_string()),
         };
-        trace.push(Step { kind: "dns", subject: name.into(), start, end: net.now(), outcome });
-        answer.map(|(addresses, _)| addresses)
+        trace.push(Step { kind: "dns", subject: name.clone(), start, end: net.now(), outcome });
+        answer
     }
 
-    /// What no server needs to be asked for.
-    fn local(&self, name: &str) -> Result<Option<Vec<IpAddr>>, Error> {
+    /// The addresses of one family that the servers know for `name`, at least one.
+    pub async fn query(
+        &self,
+        net: &Arc<dyn Net>,
+        name: &str,
+        family: Family,
+    ) -> Result<Vec<IpAddr>, Error> {
+        self.ask_all(net, name.strip_suffix('.').unwrap_or(name), family).await
+    }
+
+    /// What no server needs to be asked for. An error: there is no such name.
+    pub fn local(&self, name: &str) -> Result<Option<Vec<IpAddr>>, Error> {
+        let name = name.strip_suffix('.').unwrap_or(name);
         let fixed: Vec<_> = self
             .hosts
             .iter()
@@ -76,7 +93,8 @@ impl Resolver {
         &self,
         net: &Arc<dyn Net>,
         name: &str,
-    ) -> Result<(Vec<IpAddr>, SocketAddr), Error> {
+        family: Family,
+    ) -> Result<Vec<IpAddr>, Error> {
         let configuration =
             net.ready().await.map_err(|error| Error::net(Stage::Network, name, error))?;
         let mut servers = self.servers.clone();
@@ -92,8 +110,8 @@ impl Resolver {
         let mut causes: Vec<String> = Vec::new();
         for _ in 0..ROUNDS {
             for &server in &servers {
-                match self.ask(net, server, name).await {
-                    Ok(addresses) => return Ok((addresses, server)),
+                match self.ask(net, server, name, family).await {
+                    Ok(addresses) => return Ok(addresses),
                     // these two are answers: another server would say the same
                     Err(Refusal::Answer(
                         error @ (dns::Error::NoSuchName | dns::Error::NoAddress | dns::Error::Name),
@@ -117,11 +135,12 @@ impl Resolver {
         net: &Arc<dyn Net>,
         server: SocketAddr,
         name: &str,
+        family: Family,
     ) -> Result<Vec<IpAddr>, Refusal> {
         let mut id = [0; 2];
         getrandom::fill(&mut id).map_err(|_| Refusal::NoEntropy)?;
         let id = u16::from_ne_bytes(id);
-        let question = dns::query(id, name, Family::V4).map_err(Refusal::Answer)?;
+        let question = dns::query(id, name, family).map_err(Refusal::Answer)?;
         let socket = net.udp_bind(None, IpVersion::of(server.ip())).await.map_err(Refusal::Net)?;
         socket.send_to(&question, server).await.map_err(Refusal::Net)?;
         let answer = async {
@@ -131,7 +150,7 @@ impl Resolver {
                 if from != server {
                     continue;
                 }
-                match dns::addresses(&buf[..len], id, name, Family::V4) {
+                match dns::addresses(&buf[..len], id, name, family) {
                     Err(dns::Error::NotAnAnswer) => {}
                     answer => return answer.map_err(Refusal::Answer),
                 }

@@ -1,0 +1,229 @@
+//! Drives the state machine of happy eyeballs over a [`stack::Net`]: its queries by the resolver, its attempts by TCP.
+//!
+//! Everything runs in the one future that is returned; dropping it ends every query and attempt.
+
+use crate::dialer::Dialer;
+use crate::error::{Cause, Error, Stage};
+use crate::trace::{Step, Trace};
+use core::fmt;
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use happy_eyeballs::{
+    Answer, AttemptId, HappyEyeballs, Kind, Network, Outcome, Output, QueryId, Report, Request,
+    Source,
+};
+use proto::dns::Family;
+use stack::{BoxFuture, Configuration, Instant, TcpStream};
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a query or an attempt failed.
+#[derive(Debug, Clone)]
+enum Fault {
+    Connect(stack::Error),
+    Query(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => error.fmt(f),
+            Self::Query(text) => f.write_str(text),
+        }
+    }
+}
+
+type Stream = Box<dyn TcpStream>;
+
+type Answered = Result<Vec<IpAddr>, Error>;
+type Connected = Result<Stream, stack::Error>;
+
+/// What is under way.
+#[derive(Default)]
+struct Pending {
+    queries: Vec<(QueryId, BoxFuture<'static, Answered>)>,
+    attempts: Vec<(AttemptId, BoxFuture<'static, Connected>)>,
+}
+
+/// What happened first.
+enum Event {
+    Answered(QueryId, Answered),
+    Connected(AttemptId, Connected),
+    TimedOut,
+}
+
+/// A connection to the first address that takes one. `target` is for errors.
+pub(crate) async fn race(
+    dialer: &Dialer,
+    configuration: &Configuration,
+    request: Request,
+    target: &str,
+) -> Result<Stream, Error> {
+    let net = &dialer.net;
+    let now = || net.now() - Instant::ZERO;
+    let memory = dialer.memory.lock().clone();
+    let network = Network { only: dialer.only, ..network(configuration) };
+    let machine = HappyEyeballs::new(dialer.race.clone(), request, network, &memory, now());
+    let mut machine: HappyEyeballs<Fault> = machine.map_err(|error| Error {
+        stage: Stage::Connect,
+        target: target.into(),
+        cause: Cause::Unable(error.to_string()),
+    })?;
+    let mut pending = Pending::default();
+    let mut connected: Vec<(AttemptId, Stream)> = Vec::new();
+    loop {
+        while let Some(output) = machine.poll_output() {
+            match output {
+                // the resolver asks again by itself
+                Output::Query { count, .. } if count > 1 => {}
+                Output::Query { query, name, kind, .. } => {
+                    let family = if kind == Kind::A { Family::V4 } else { Family::V6 };
+                    let (resolver, net) = (dialer.resolver.clone(), net.clone());
+                    let ask = async move { resolver.query(&net, &name, family).await };
+                    pending.queries.push((query, Box::pin(ask)));
+                }
+                Output::Connect { attempt, remote, .. } => {
+                    pending.attempts.push((attempt, net.tcp_connect(remote)));
+                }
+                Output::Cancel { attempt } => pending.attempts.retain(|(id, _)| *id != attempt),
+                Output::Done(done) => {
+                    let report = match &done {
+                        Ok(winner) => &winner.report,
+                        Err(error) => &error.report,
+                    };
+                    dialer.memory.lock().learn(report);
+                    note(&dialer.trace, report);
+                    let winner = done.map_err(|error| failure(&error.report, target))?.attempt;
+                    let stream = connected.into_iter().find(|(id, _)| *id == winner);
+                    return Ok(stream.expect("the machine names an attempt that connected").1);
+                }
+            }
+        }
+        let wait = machine.poll_timeout().map(|at| net.sleep(at.saturating_sub(now())));
+        match first(&mut pending, wait).await {
+            Event::Answered(query, Ok(addresses)) => {
+                machine.handle_addresses(now(), query, &addresses)
+            }
+            Event::Answered(query, Err(error)) => {
+                machine.handle_query_failed(now(), query, Fault::Query(error.cause.to_string()));
+            }
+            Event::Connected(attempt, Ok(stream)) => {
+                connected.push((attempt, stream));
+                machine.handle_connected(now(), attempt);
+            }
+            Event::Connected(attempt, Err(error)) => {
+                machine.handle_connect_failed(now(), attempt, Fault::Connect(error));
+            }
+            Event::TimedOut => machine.handle_timeout(now()),
+        }
+    }
+}
+
+/// The first thing that happens; answers before connections before the timer.
+async fn first(pending: &mut Pending, mut wait: Option<BoxFuture<'static, ()>>) -> Event {
+    poll_fn(|cx| {
+        if let Some((query, answer)) = take_ready(&mut pending.queries, cx) {
+            return Poll::Ready(Event::Answered(query, answer));
+        }
+        if let Some((attempt, result)) = take_ready(&mut pending.attempts, cx) {
+            return Poll::Ready(Event::Connected(attempt, result));
+        }
+        match wait.as_mut().map(|wait| wait.as_mut().poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(Event::TimedOut),
+            _ => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn take_ready<I: Copy, T>(
+    futures: &mut Vec<(I, BoxFuture<'static, T>)>,
+    cx: &mut Context<'_>,
+) -> Option<(I, T)> {
+    for index in 0..futures.len() {
+        let (id, future) = &mut futures[index];
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            let id = *id;
+            drop(futures.swap_remove(index));
+            return Some((id, output));
+        }
+    }
+    None
+}
+
+/// Where we can connect from; a host that does not say is asked by trying.
+fn network(configuration: &Configuration) -> Network {
+    if configuration.addresses.is_empty() {
+        return Network::default();
+    }
+    let sources = configuration.addresses.iter();
+    Network::of(sources.map(|cidr| Source::new(cidr.addr(), cidr.prefix_len())))
+}
+
+/// The queries and attempts as steps.
+fn note(trace: &Trace, report: &Report<Fault>) {
+    let at = |time: Duration| Instant::ZERO + time;
+    for query in &report.queries {
+        let outcome = match &query.answer {
+            Answer::Records(count) => Ok(format!("{count} {} records", query.kind)),
+            Answer::Failed(fault) => Err(format!("{}: {fault}", query.kind)),
+            Answer::Silent => Err(format!("{}: no answer", query.kind)),
+            _ => continue,
+        };
+        let (start, end) = (at(query.started), at(query.ended));
+        trace.push(Step { kind: "dns", subject: query.name.to_string(), start, end, outcome });
+    }
+    for attempt in &report.attempts {
+        let outcome = match &attempt.outcome {
+            Outcome::Connected => Ok("connected".into()),
+            Outcome::Failed(fault) => Err(fault.to_string()),
+            Outcome::Outrun => Err("another one was faster".into()),
+            Outcome::Unanswered => Err("no answer".into()),
+            _ => Err("given up".into()),
+        };
+        let (start, end) = (at(attempt.started), at(attempt.ended));
+        trace.push(Step { kind: "tcp", subject: attempt.remote.to_string(), start, end, outcome });
+    }
+}
+
+/// Every attempt with its cause; without one, what the queries came to.
+fn failure(report: &Report<Fault>, target: &str) -> Error {
+    let attempts: Vec<(SocketAddr, stack::Error)> = report
+        .attempts
+        .iter()
+        .map(|attempt| match &attempt.outcome {
+            Outcome::Failed(Fault::Connect(error)) => (attempt.remote, error.clone()),
+            _ => (attempt.remote, stack::Error::TimedOut),
+        })
+        .collect();
+    if !attempts.is_empty() {
+        return Error {
+            stage: Stage::Connect,
+            target: target.into(),
+            cause: Cause::Attempts(attempts),
+        };
+    }
+    let mut texts: Vec<String> = Vec::new();
+    for query in &report.queries {
+        let text = match &query.answer {
+            Answer::Failed(fault) => fault.to_string(),
+            Answer::Silent => format!("no answer to {}", query.kind),
+            _ => continue,
+        };
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    for (address, skip) in &report.skipped {
+        texts.push(format!("{address}: {skip}"));
+    }
+    let name = report.name.as_deref().unwrap_or(target).to_string();
+    match report.name {
+        Some(_) => {
+            Error { stage: Stage::Resolve, target: name, cause: Cause::Name(texts.join("; ")) }
+        }
+        None => {
+            Error { stage: Stage::Connect, target: name, cause: Cause::Unable(texts.join("; ")) }
+        }
+    }
+}

@@ -15,9 +15,11 @@ pub mod peers;
 mod project;
 mod runner;
 mod scenario;
+mod tap;
 mod threads;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -122,7 +124,8 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    let of_machines = if target == Target::Unix { &[][..] } else { &machines::TESTS };
+    let of_machines = [&machines::TESTS[..], &tap::TESTS].concat();
+    let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
         .chain(&project::TESTS)
@@ -159,7 +162,10 @@ fn scenarios(
         let start = Instant::now();
         match test(workspace, &mut peers, target) {
             Ok(()) => tally.passed(group, name, start),
-            Err(error) => tally.failed(group, name, &format!("{error:#}")),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => tally.skipped(group, name, &skip.0),
+                None => tally.failed(group, name, &format!("{error:#}")),
+            },
         }
     }
     Ok(())
@@ -181,6 +187,18 @@ fn build(workspace: &Workspace, target: Target, rows: &[Scenario], tool: bool) -
     }
     Ok(())
 }
+
+/// The reason why a test cannot be run here, as an error of that test.
+#[derive(Debug)]
+struct Skip(String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
 
 /// The count of what was run.
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@ use peers::World;
 use proto::quantity;
 use serde::Deserialize;
 use spin::Mutex;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ struct Scenario {
     image: Option<String>,
     #[serde(default)]
     run: Vec<String>,
+    #[serde(default)]
+    secrets: BTreeMap<String, String>,
     arguments: Vec<String>,
     #[serde(default)]
     stdin: Stdin,
@@ -125,9 +128,19 @@ struct Left {
 
 /// Runs the program over the simulated wire.
 fn boot(world: &mut World, words: Vec<String>, stdin: Input) -> Result<Left, String> {
+    boot_beside(world, words, Vec::new(), stdin)
+}
+
+/// As [`boot`], with values beside the words.
+fn boot_beside(
+    world: &mut World,
+    words: Vec<String>,
+    asides: Vec<args::Aside>,
+    stdin: Input,
+) -> Result<Left, String> {
     let stdout = Captured::default();
     let stderr = Captured::default();
-    let exit = match args::parse(words, Vec::new()) {
+    let exit = match args::parse(words, asides) {
         Ok(config) => {
             let machine = Machine {
                 net: Arc::new(world.client().net.clone()),
@@ -234,13 +247,16 @@ fn the_json_report_fits_its_schema() {
 fn run(scenario: &Scenario) -> Result<(), String> {
     let mut world = World::new();
     let words: Vec<_> = scenario.arguments.iter().map(|argument| world.fill(argument)).collect();
+    let secrets = scenario.secrets.iter();
+    let asides = secrets.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
     let stdin: Input = match &scenario.stdin {
         Stdin::Null => Box::new(futures_lite::io::empty()),
         Stdin::Text(text) => Box::new(Cursor::new(text.clone())),
         Stdin::File(name) => Box::new(Cursor::new(peers::file(name))),
         Stdin::Open => Box::new(Silent),
     };
-    let Left { exit, stdout: printed, stderr: said } = boot(&mut world, words, stdin)?;
+    let Left { exit, stdout: printed, stderr: said } =
+        boot_beside(&mut world, words, asides, stdin)?;
     if exit != scenario.exit {
         return Err(format!("exit code {exit}, not {}; it said: {said}", scenario.exit));
     }

@@ -246,7 +246,7 @@ async fn quietly(work: impl Future<Output = io::Result<()>>) {
     }
 }
 
-/// Reads a request's head; gives its path.
+/// Reads a request's head.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     let mut buf = [0; 1024];
@@ -260,8 +260,7 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
             break;
         }
     }
-    let line = String::from_utf8_lossy(&head).into_owned();
-    Ok(line.split(' ').nth(1).unwrap_or_default().into())
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
@@ -271,14 +270,20 @@ async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
 }
 
 async fn files(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    let path = request(&mut stream).await?;
+    let head = request(&mut stream).await?;
+    let path = head.split(' ').nth(1).unwrap_or_default();
     let Some(name) = path.strip_prefix('/') else {
         // not HTTP: a TLS hello, say
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
         stream.close().await?;
         return drain(stream).await;
     };
-    let body = file(name);
+    let token = || {
+        let field =
+            |line: &str| line.to_ascii_lowercase().strip_prefix("x-token: ").map(str::to_owned);
+        head.lines().find_map(field).unwrap_or_default().into_bytes()
+    };
+    let body = if name == "token" { token() } else { file(name) };
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).await?;

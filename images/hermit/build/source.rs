@@ -42,7 +42,7 @@ fn fetch(toolchain: &Toolchain, manifest: &Path) -> Result<PathBuf, String> {
     toolchain::run(cargo.arg("--manifest-path").arg(manifest))?;
 
     let mut cargo = toolchain.nested_cargo();
-    cargo.args(["metadata", "--quiet", "--locked", "--offline", "--format-version=1"]);
+    cargo.args(["metadata", "--quiet", "--locked", "--format-version=1"]);
     cargo.args(["--filter-platform", "x86_64-unknown-none", "--manifest-path"]);
     let metadata = toolchain::output(cargo.arg(manifest))?;
     // One path is all that is wanted of this JSON, and paths need no unescaping here.

@@ -6,6 +6,7 @@ use crate::config::Config;
 use blocking::Unblock;
 use core::future::Future;
 use stack::host::HostNet;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 /// Octets between the program and the thread that waits for a standard stream.
@@ -33,7 +34,7 @@ pub fn asides() -> Vec<Aside> {
 pub fn run<F: Future<Output = u8>>(_config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
     let machine = Machine {
         net: Arc::new(HostNet::new()),
-        stdin: Box::new(Unblock::with_capacity(BUFFER, std::io::stdin())),
+        stdin: Box::new(Unblock::with_capacity(BUFFER, Stdin { ended: false })),
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
         stderr: Box::new(std::io::stderr()),
         boot: None,
@@ -44,4 +45,21 @@ pub fn run<F: Future<Output = u8>>(_config: &Config, main: impl FnOnce(Machine) 
 /// Ends the process.
 pub fn exit(code: u8) -> ! {
     std::process::exit(code.into())
+}
+
+/// Standard input that stays at its end: the reader behind it asks once more after an end, and a terminal
+/// would make the user type that again.
+struct Stdin {
+    ended: bool,
+}
+
+impl Read for Stdin {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        if self.ended || octets.is_empty() {
+            return Ok(0);
+        }
+        let len = io::stdin().read(octets)?;
+        self.ended = len == 0;
+        Ok(len)
+    }
 }

@@ -58,7 +58,7 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
         _ => fail(format_args!(
             "{} of memory is too little for this program: it needs {}",
             Mebi(boot.ram.total()),
-            Mebi(needed + start::END),
+            Mebi(start::END + needed + FIRMWARE),
         )),
     };
 
@@ -124,6 +124,9 @@ impl fmt::Display for Mebi {
 /// Memory that kernel and program need besides the image: the kernel keeps 4 MiB for page tables and
 /// a tenth of the rest for stacks, and a program with TLS and a network device needs 8 MiB.
 const LEAST_HEAP: u64 = 14 << 20;
+
+/// At least what firmware keeps of the memory that a machine is given.
+const FIRMWARE: u64 = 1 << 20;
 
 // Exit codes, as in sysexits.h.
 const BAD_ARGUMENTS: u8 = 64;

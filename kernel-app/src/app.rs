@@ -9,7 +9,6 @@ use client::deadline::{within, within_some};
 use client::dialer::Dialer;
 use client::flow::tls;
 use client::flows::Flows;
-use client::resolver::Resolver;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
 use client::{Cause, Error, Exit, Stage};
@@ -65,10 +64,12 @@ async fn act(
     if config.run.help {
         return sink::write(stdout, args::help::text().as_bytes()).await;
     }
-    let Some(run) = run.filter(|_| !config.run.version) else {
-        return sink::write(stdout, concat!("mimic ", env!("CARGO_PKG_VERSION"), "\n").as_bytes())
-            .await;
-    };
+    if config.run.version {
+        let version = concat!("mimic ", env!("CARGO_PKG_VERSION"), "\n");
+        return sink::write(stdout, version.as_bytes()).await;
+    }
+    // the arguments refuse to be without a target otherwise
+    let Some(run) = run else { return Ok(()) };
     if !config.run.delay.is_zero() {
         net.sleep(config.run.delay).await;
     }
@@ -107,31 +108,21 @@ impl<'a, A: Application> Run<'a, A> {
         let mut registry = Registry::new();
         let flows = Flows::register(&mut registry);
         let trace = Trace::default();
-        let resolver = Resolver {
-            servers: config.dns.servers.clone(),
-            timeout: config.dns.timeout,
-            hosts: config.dns.hosts.clone(),
-        };
         let dialer = Dialer {
             net: net.clone(),
             race: config.race.clone(),
             only: config.network.only,
             memory: Arc::default(),
-            resolver: Arc::new(resolver),
+            resolver: Arc::new(config.dns.clone()),
             limit: config.limits.connect,
             trace: trace.clone(),
         };
         let mut ctx = flows.aim(&flows.derive(&Ctx::new()), target);
         ctx = ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
         if matches!(target.scheme, Scheme::Https | Scheme::Tls) {
-            let options = tls::Options {
-                authenticators: config.tls.authenticators.clone(),
-                only_1_3: config.tls.only_1_3,
-                alpn: config.tls.alpn.clone(),
-            };
-            ctx = ctx.add(&flows.tls_settings, tls::Settings::new(&options));
+            ctx = ctx.add(&flows.tls_settings, tls::Settings::new(&config.tls));
         }
-        if let Some(name) = &config.tls.name {
+        if let Some(name) = &config.tls_name {
             ctx = ctx.add(&flows.tls_name, name.clone());
         }
         let ctx = application.configure(&mut registry, &flows, ctx, target);

@@ -3,12 +3,14 @@
 //! Written by the table of [`crate::args`], read by everything behind it. Defaults stand here and nowhere
 //! else.
 
+use client::flow::tls;
+use client::http;
+use client::resolver::Resolver;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
-use proto::authenticator::Authenticator;
 use proto::target::Target;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 /// Everything that the boot words say.
 #[derive(Debug, Clone)]
@@ -18,15 +20,17 @@ pub struct Config {
     /// How the machine's own stack is configured.
     pub network: Network,
     /// How names are resolved.
-    pub dns: Dns,
+    pub dns: Resolver,
     /// How families and addresses are raced.
     pub race: happy_eyeballs::Config,
     /// How long anything may take.
     pub limits: Limits,
     /// How a TLS peer is spoken to and known.
-    pub tls: Tls,
+    pub tls: tls::Options,
+    /// The name to ask for and to check over TLS, in place of the target's host.
+    pub tls_name: Option<String>,
     /// The request that an HTTP target gets.
-    pub http: Http,
+    pub http: http::Options,
     /// What is said on a flow of plain octets.
     pub bytes: Bytes,
     /// What is printed, and where.
@@ -54,17 +58,6 @@ pub struct Network {
     pub only: Option<Family>,
 }
 
-/// How names are resolved.
-#[derive(Debug, Clone)]
-pub struct Dns {
-    /// Servers in order of preference; empty: those that the network names.
-    pub servers: Vec<SocketAddr>,
-    /// How long one question may stay unanswered.
-    pub timeout: Duration,
-    /// Names with fixed addresses.
-    pub hosts: Vec<(String, IpAddr)>,
-}
-
 /// How long anything may take; `None`: as long as it wants.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -76,34 +69,6 @@ pub struct Limits {
     pub handshake: Duration,
     /// Between two octets from the peer.
     pub idle: Option<Duration>,
-}
-
-/// How a TLS peer is spoken to and known.
-#[derive(Debug, Clone, Default)]
-pub struct Tls {
-    /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
-    pub authenticators: Vec<Authenticator>,
-    /// The name to ask for and to check, in place of the target's host.
-    pub name: Option<String>,
-    /// Refuse TLS 1.2.
-    pub only_1_3: bool,
-    /// Protocols to offer; empty: what the client above speaks.
-    pub alpn: Vec<String>,
-}
-
-/// The request that an HTTP target gets.
-#[derive(Debug, Clone, Default)]
-pub struct Http {
-    /// The method; by default GET, or POST where there is a body.
-    pub method: Option<String>,
-    /// Fields, in order.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub data: Option<String>,
-    /// A status of 400 or more is a failure (exit code 22) and prints nothing.
-    pub fail: bool,
-    /// Print the status line and the fields too.
-    pub include: bool,
 }
 
 /// What is said on a flow of plain octets.
@@ -154,7 +119,11 @@ impl Default for Config {
         Self {
             target: None,
             network: Network::default(),
-            dns: Dns { servers: Vec::new(), timeout: Duration::from_secs(2), hosts: Vec::new() },
+            dns: Resolver {
+                servers: Vec::new(),
+                timeout: Duration::from_secs(2),
+                hosts: Vec::new(),
+            },
             race: happy_eyeballs::Config::default(),
             limits: Limits {
                 whole: None,
@@ -162,8 +131,9 @@ impl Default for Config {
                 handshake: Duration::from_secs(10),
                 idle: None,
             },
-            tls: Tls::default(),
-            http: Http::default(),
+            tls: tls::Options::default(),
+            tls_name: None,
+            http: http::Options::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },
             run: Run {
                 level: LevelFilter::Warn,

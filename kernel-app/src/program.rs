@@ -1,7 +1,7 @@
 //! The program that the image `default` is: the target's scheme says what is spoken.
 
 use crate::application::{Application, Call};
-use client::flow::tls;
+use client::error::no_entropy;
 use client::messages::{self, Messages};
 use client::{Cause, Error, Stage, bytes, http, ping};
 use futures_lite::io::Cursor;
@@ -14,16 +14,12 @@ impl Application for Program {
     async fn speak(&self, call: Call<'_>) -> Result<(), Error> {
         let Call { flow, target, config, net, flows, trace, stdin, stdout } = call;
         let failed = |cause| Error { stage: Stage::Exchange, target: target.to_string(), cause };
-        let (said, limits, asked) = (&config.bytes, &config.limits, &config.http);
+        let (said, limits) = (&config.bytes, &config.limits);
         match (&target.scheme, &said.send) {
             (Scheme::Http | Scheme::Https, _) => {
                 let request = http::Request {
                     target: target.clone(),
-                    method: asked.method.clone(),
-                    headers: asked.headers.clone(),
-                    data: asked.data.clone(),
-                    include: asked.include,
-                    fail: asked.fail,
+                    options: config.http.clone(),
                     idle: limits.idle,
                 };
                 http::exchange(net, flow, &request, stdout, trace).await
@@ -31,7 +27,7 @@ impl Application for Program {
             (Scheme::Icmp, _) => {
                 let mut identifier = [0; 2];
                 getrandom::fill(&mut identifier)
-                    .map_err(|_| failed(Cause::Unable(tls::no_entropy())))?;
+                    .map_err(|_| failed(Cause::Unable(no_entropy())))?;
                 let options = ping::Options {
                     count: said.count,
                     wait: said.wait,

@@ -254,7 +254,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "the target's host",
         "the name to ask for and to check",
         |c, v| {
-            c.tls.name = Some(v.into());
+            c.tls_name = Some(v.into());
             Ok(())
         },
     ),

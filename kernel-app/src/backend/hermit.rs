@@ -6,7 +6,7 @@
 use super::Machine;
 use crate::args::Aside;
 use crate::config::{Config, Network};
-use client::flow::tls::no_entropy;
+use client::error::no_entropy;
 use client::sink::{Input, Output};
 use client::{Cause, Error, Exit, Stage};
 use core::future::Future;
@@ -39,14 +39,6 @@ const STDIN: &str = "mimic.stdin";
 const STACK: usize = 1 << 20;
 /// How long a device may take for what devices do at once.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The boot words, as the kernel hands them on.
-pub fn words() -> Result<Vec<String>, String> {
-    std::env::args_os()
-        .skip(1)
-        .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
-        .collect()
-}
 
 /// The files `opt/mimic/NAME` of QEMU's fw_cfg, for the argument `NAME`.
 pub fn asides() -> Vec<Aside> {

@@ -1,10 +1,9 @@
 //! What is below the program: the machine itself, or a Unix host. The only place that asks which.
 //!
-//! Both files give the same four things:
+//! Both files give the same three things:
 //!
 //! | | |
 //! |---|---|
-//! | `words()` | the boot words, the program's name not among them |
 //! | `asides()` | values of arguments that came beside the words |
 //! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
 //! | `exit(code)` | ends the machine or the process |
@@ -15,9 +14,9 @@ mod hermit;
 mod unix;
 
 #[cfg(target_os = "hermit")]
-pub use hermit::{asides, exit, run, words};
+pub use hermit::{asides, exit, run};
 #[cfg(not(target_os = "hermit"))]
-pub use unix::{asides, exit, run, words};
+pub use unix::{asides, exit, run};
 
 use client::sink::{Input, Output};
 use core::time::Duration;
@@ -37,4 +36,12 @@ pub struct Machine {
     pub stderr: Box<dyn Write + Send>,
     /// From the machine's start to the program's, where that is known.
     pub boot: Option<Duration>,
+}
+
+/// The boot words, the program's own name not among them: the kernel hands them on as a Unix host does.
+pub fn words() -> Result<Vec<String>, String> {
+    std::env::args_os()
+        .skip(1)
+        .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
+        .collect()
 }

@@ -12,14 +12,6 @@ use std::sync::Arc;
 /// Octets between the program and the thread that waits for a standard stream.
 const BUFFER: usize = 512 * 1024;
 
-/// The words of the command line behind the program's name.
-pub fn words() -> Result<Vec<String>, String> {
-    std::env::args_os()
-        .skip(1)
-        .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
-        .collect()
-}
-
 /// The environment's variables `MIMIC_ARG_NAME`, for the argument `name`; `_` stands for `-`.
 pub fn asides() -> Vec<Aside> {
     std::env::vars_os()

@@ -203,6 +203,13 @@ impl fmt::Display for Cause {
 
 impl core::error::Error for Error {}
 
+/// What a machine without a source of random octets is told.
+pub fn no_entropy() -> String {
+    "no entropy source: neither RDSEED nor RDRAND nor virtio-rng (--rng virtio, which is QEMU's -device virtio-rng-pci, \
+     or a CPU that has them)"
+        .into()
+}
+
 /// Finds the first error of type `T` in the chain of sources, looking inside `std::io::Error` and a flow's error too.
 pub fn find_as<'a, T: core::error::Error + 'static>(
     error: &'a (dyn core::error::Error + 'static),

@@ -23,22 +23,29 @@ use stack::Net;
 use std::io;
 use std::sync::Arc;
 
-/// What is asked.
+/// What is asked, and of whom.
 pub struct Request {
     /// Names path, query and the `Host` field.
     pub target: Target,
+    /// What is asked.
+    pub options: Options,
+    /// Between two octets from the peer.
+    pub idle: Option<Duration>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
     /// The method; by default GET, or POST where there is a body.
     pub method: Option<String>,
     /// Fields, in order; they take the place of our own of the same name.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub data: Option<String>,
-    /// Write the status line and the fields out too.
-    pub include: bool,
     /// A status of 400 or more is a failure and writes nothing.
     pub fail: bool,
-    /// Between two octets from the peer.
-    pub idle: Option<Duration>,
+    /// Write the status line and the fields out too.
+    pub include: bool,
 }
 
 const USER_AGENT: &str = concat!("mimic/", env!("CARGO_PKG_VERSION"));
@@ -49,11 +56,15 @@ const READ_AT_ONCE: usize = 64 * 1024;
 impl Request {
     /// The request as the wire wants it. An error names the word that cannot stand in a request.
     pub fn build(&self) -> Result<http::Request<Full<Bytes>>, String> {
-        let method =
-            self.method.as_deref().unwrap_or(if self.data.is_some() { "POST" } else { "GET" });
+        let method = self.options.method.as_deref().unwrap_or(if self.options.data.is_some() {
+            "POST"
+        } else {
+            "GET"
+        });
         let mut builder = http::Request::builder().method(method).uri(self.target.origin_form());
-        let given =
-            |name: &str| self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        let given = |name: &str| {
+            self.options.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
         for (name, value) in [
             ("host", self.target.authority().as_str()),
             ("user-agent", USER_AGENT),
@@ -63,7 +74,7 @@ impl Request {
                 builder = builder.header(name, value);
             }
         }
-        if self.data.is_some() && !given("content-type") {
+        if self.options.data.is_some() && !given("content-type") {
             builder = builder.header("content-type", "application/x-www-form-urlencoded");
         }
         if let (Some(user), false) = (&self.target.user, given("authorization")) {
@@ -73,10 +84,10 @@ impl Request {
             value.set_sensitive(true);
             builder = builder.header("authorization", value);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.options.headers {
             builder = builder.header(name, value);
         }
-        let body = Full::new(Bytes::from(self.data.clone().unwrap_or_default()));
+        let body = Full::new(Bytes::from(self.options.data.clone().unwrap_or_default()));
         builder.body(body).map_err(|error| error.to_string())
     }
 }
@@ -94,7 +105,7 @@ pub async fn exchange(
     let late = || fail(Cause::Limit { limit: "idle-timeout", after: idle.unwrap_or_default() });
     let message =
         request.build().map_err(|text| fail(Cause::Malformed(format!("the request: {text}"))))?;
-    trace.sent(request.data.as_ref().map_or(0, String::len));
+    trace.sent(request.options.data.as_ref().map_or(0, String::len));
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(READ_BUFFER)
         .handshake(Io::new(flow))
@@ -106,10 +117,10 @@ pub async fn exchange(
         let response = sent.map_err(|error| fail(cause(&error)))?;
         let status = response.status();
         trace.received(net.now(), 0);
-        if request.fail && status.as_u16() >= 400 {
+        if request.options.fail && status.as_u16() >= 400 {
             return Err(fail(Cause::Status(status.as_u16())));
         }
-        if request.include {
+        if request.options.include {
             sink::write(output, &head(&response)).await?;
         }
         let mut body = response.into_body();

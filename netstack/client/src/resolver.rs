@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Answers which addresses a host has.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Resolver {
     /// Servers in order of preference; empty: those that the network names.
     pub servers: Vec<SocketAddr>,

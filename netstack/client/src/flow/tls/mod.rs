@@ -60,7 +60,7 @@ impl Settings {
             return Err(Cause::Unable(text));
         }
         if getrandom::fill(&mut [0; 32]).is_err() {
-            return Err(Cause::Unable(no_entropy()));
+            return Err(Cause::Unable(error::no_entropy()));
         }
         let provider = Arc::new(rustls_graviola::default_provider());
         let verifier = verify::Verifier::new(&options.authenticators, provider.clone())
@@ -78,13 +78,6 @@ impl Settings {
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         Ok(Self { config: Arc::new(config) })
     }
-}
-
-/// What a machine without a source of random octets is told.
-pub fn no_entropy() -> String {
-    "no entropy source: neither RDSEED nor RDRAND nor virtio-rng (--rng virtio, which is QEMU's -device virtio-rng-pci, \
-     or a CPU that has them)"
-        .into()
 }
 
 /// The instruction sets that graviola's primitives need and this CPU lacks.

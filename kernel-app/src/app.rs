@@ -158,14 +158,15 @@ impl<'a, A: Application> Run<'a, A> {
         }
     }
 
-    /// Plans, prints the values and the plan, connects to nothing.
+    /// Plans; prints the configuration, the values and the plan; connects to nothing.
     async fn check(&self, policy: &Policy, output: &mut Output) -> Result<(), Error> {
         let planned = self.registry.plan(&self.ctx, policy).await;
         let (report, outcome) = match planned {
             Ok(plan) => (plan.report().clone(), Ok(())),
             Err(error) => ((*error.report).clone(), Err(self.failure(&ResolveError::Plan(error)))),
         };
-        sink::write(output, report.to_string().as_bytes()).await?;
+        let text = args::effective::text(self.config) + &explain::text(&report, &self.trace);
+        sink::write(output, text.as_bytes()).await?;
         *self.resolution.lock() = Some(report);
         outcome
     }

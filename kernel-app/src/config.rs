@@ -35,6 +35,17 @@ pub struct Config {
     pub bytes: Bytes,
     /// What is printed, and where.
     pub run: Run,
+    /// The arguments that say all this, as they were given.
+    pub given: Vec<Given>,
+}
+
+/// One argument that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value as it may be shown: a secret one's is not; `None` where it takes none.
+    pub value: Option<String>,
 }
 
 /// How the machine's own stack is configured. Host sockets pass all of it over.
@@ -146,6 +157,7 @@ impl Default for Config {
                 help: false,
                 version: false,
             },
+            given: Vec::new(),
         }
     }
 }

@@ -17,4 +17,4 @@ mod memory;
 mod system;
 
 #[cfg(target_os = "hermit")]
-pub use system::exit;
+pub use system::{exit, uptime};

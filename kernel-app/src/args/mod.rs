@@ -3,10 +3,11 @@
 //! One table ([`table::ARGUMENTS`]) is all that is known of the arguments: parsing, help, the texts of errors
 //! and README's list are made from it.
 
+pub mod effective;
 pub mod help;
 pub mod table;
 
-use crate::config::Config;
+use crate::config::{Config, Given};
 use core::fmt;
 use lexopt::Arg as Word;
 use table::{ARGUMENTS, Argument, Value};
@@ -19,7 +20,6 @@ pub type Aside = (String, Vec<u8>);
 /// them. A word wins over a value beside it.
 pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
     let mut config = Config::default();
-    let mut given: Vec<&'static str> = Vec::new();
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(word) =
         parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })?
@@ -32,16 +32,16 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
                 continue;
             }
         };
-        if !argument.repeatable && given.contains(&argument.name) {
+        if !argument.repeatable && is_given(&config, argument) {
             return Err(Error::Repeated { name: argument.name });
         }
-        given.push(argument.name);
         match argument.value {
             Value::None(set) => {
                 if parser.optional_value().is_some() {
                     return Err(Error::Unexpected { name: argument.name });
                 }
                 set(&mut config);
+                config.given.push(Given { name: argument.name, value: None });
             }
             Value::Of { format, .. } => match parser.value() {
                 Ok(value) => store(&mut config, argument, text(value)?)?,
@@ -62,7 +62,7 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
         }
         let argument = long(&name)?;
         match argument.value {
-            _ if given.contains(&argument.name) => {}
+            _ if is_given(&config, argument) => {}
             Value::None(_) => return Err(Error::Unexpected { name: argument.name }),
             Value::Of { .. } => store(&mut config, argument, value)?,
         }
@@ -88,13 +88,25 @@ fn aim(config: &mut Config, value: String) -> Result<(), Error> {
 
 fn store(config: &mut Config, argument: &'static Argument, value: String) -> Result<(), Error> {
     let Value::Of { format, set, .. } = argument.value else { return Ok(()) };
-    set(config, &value).map_err(|reason| Error::Malformed {
-        name: argument.name,
-        format,
-        // what was typed may be a secret, and so may be what is said of it
-        value: (!argument.secret).then_some(value),
-        reason: if argument.secret { "not of the expected form".into() } else { reason },
-    })
+    let outcome = set(config, &value);
+    // what was typed may be a secret, and so may be what is said of it
+    let shown = (!argument.secret).then_some(value);
+    match outcome {
+        Ok(()) => {
+            let value = shown.unwrap_or_else(|| "(redacted)".into());
+            config.given.push(Given { name: argument.name, value: Some(value) });
+            Ok(())
+        }
+        Err(reason) => {
+            let secret = || "not of the expected form".into();
+            let reason = if argument.secret { secret() } else { reason };
+            Err(Error::Malformed { name: argument.name, format, value: shown, reason })
+        }
+    }
+}
+
+fn is_given(config: &Config, argument: &Argument) -> bool {
+    config.given.iter().any(|given| given.name == argument.name)
 }
 
 /// What arguments mean together.

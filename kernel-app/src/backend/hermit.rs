@@ -52,6 +52,7 @@ pub fn asides() -> Vec<Aside> {
 /// In a thread of its own: the first one has taken the keys of its hash maps before the pool had a
 /// seed, and what peers say goes into such maps.
 pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F + Send) -> u8 {
+    let boot = hermit::uptime();
     let parts = match set_up(config) {
         Ok(parts) => parts,
         Err(Failure { text, exit }) => {
@@ -61,7 +62,7 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
-        match thread.spawn_scoped(scope, || serve(parts, main)) {
+        match thread.spawn_scoped(scope, || serve(parts, boot, main)) {
             // a panic ends the machine, so that a thread which ends has an exit code
             Ok(thread) => thread.join().unwrap_or(Exit::Software as u8),
             Err(error) => {
@@ -72,7 +73,11 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
     })
 }
 
-fn serve<F: Future<Output = u8>>(parts: Parts, main: impl FnOnce(Machine) -> F) -> u8 {
+fn serve<F: Future<Output = u8>>(
+    parts: Parts,
+    boot: Duration,
+    main: impl FnOnce(Machine) -> F,
+) -> u8 {
     let Parts { stack, idle, streams } = parts;
     let machine = Machine {
         net: Arc::new(stack.clone()),
@@ -81,7 +86,7 @@ fn serve<F: Future<Output = u8>>(parts: Parts, main: impl FnOnce(Machine) -> F) 
             .as_ref()
             .map_or_else(|| Box::new(AssertAsync::new(io::stdout())) as Output, Streams::output),
         stderr: Box::new(io::stderr()),
-        boot: None,
+        boot: Some(boot),
     };
     let service = || {
         streams.as_ref().map(Streams::wake);

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::host_tool::{Silent, Test};
 use super::peers::Peers;
-use super::runner::{Feed, Output};
+use super::runner::{Feed, Output, run_command};
 use crate::compile;
 use crate::guard;
 use crate::machine::QEMU;
@@ -20,12 +20,13 @@ use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// All of them; they are about machines only.
-pub const TESTS: [(&str, Test); 6] = [
+pub const TESTS: [(&str, Test); 7] = [
     ("image: one file and a command line are enough", plain),
     ("image: boots on QEMU's oldest PC too", old_pc),
     ("image: the loader takes the program as -initrd", as_initrd),
     ("image: boots by multiboot", multiboot),
     ("image: smaller than 4 MiB", size),
+    ("image: the report says how long the machine took to start", boot_time),
     ("image: waiting for a silent server costs next to nothing", idle),
 ];
 
@@ -87,6 +88,22 @@ fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
 fn size(workspace: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
     let length = fs::metadata(workspace.image("default"))?.len();
     ensure!(length < 4 << 20, "it has {length} octets");
+    Ok(())
+}
+
+fn boot_time(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let uri = format!("http://{}/", peers.value("not-found", target)?);
+    let mut command = run_command();
+    command.args([&format!("--target={target}"), "--", &uri, "--report=json"]).stdin(Stdio::null());
+    let start = Instant::now();
+    let output = Output::of(command, Feed::Nothing)?;
+    let outside = start.elapsed();
+    let (_, rest) = output.stderr.split_once("\"boot_ms\":").context("no boot_ms")?;
+    let (milliseconds, _) = rest.split_once(',').context("nothing behind boot_ms")?;
+    let milliseconds: f64 = milliseconds.parse().context("boot_ms is no number")?;
+    // the machine's clock begins with it, so that it cannot say more than was seen from outside
+    ensure!(milliseconds > 0.0, "{milliseconds} ms");
+    ensure!(milliseconds < outside.as_secs_f64() * 1000.0, "{milliseconds} ms of {outside:?}");
     Ok(())
 }
 

@@ -35,6 +35,7 @@ impl fmt::Display for Report {
         section(f, "attempts", attempts)?;
         match self.winner.and_then(|winner| self.attempts.get(winner)) {
             Some(winner) => write!(f, "connected: {}", winner.title())?,
+            None if self.attempts.is_empty() && !self.plan.is_empty() => f.write_str("planned")?,
             None => f.write_str("not connected")?,
         }
         if self.timed {

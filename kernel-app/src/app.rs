@@ -7,16 +7,15 @@ use crate::discard::Discard;
 use crate::{args, explain, report};
 use client::deadline::{within, within_some};
 use client::dialer::Dialer;
-use client::flow::tls;
 use client::flows::Flows;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
-use client::{Cause, Error, Exit, Stage};
+use client::{Cause, Error, Exit, Stage, features};
 use core::pin::Pin;
 use core::time::Duration;
 use mimic::report::AttemptResult;
 use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
-use proto::target::{Scheme, Target};
+use proto::target::Target;
 use spin::Mutex;
 use stack::Net;
 use std::sync::Arc;
@@ -117,14 +116,9 @@ impl<'a, A: Application> Run<'a, A> {
             limit: config.limits.connect,
             trace: trace.clone(),
         };
-        let mut ctx = flows.aim(&flows.derive(&Ctx::new()), target);
-        ctx = ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
-        if matches!(target.scheme, Scheme::Https | Scheme::Tls) {
-            ctx = ctx.add(&flows.tls_settings, tls::Settings::new(&config.tls));
-        }
-        if let Some(name) = &config.tls_name {
-            ctx = ctx.add(&flows.tls_name, name.clone());
-        }
+        let ctx = flows.aim(&flows.derive(&Ctx::new()), target, &config.tls);
+        let ctx =
+            ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
         Self { application, config, net, target, registry, flows, ctx, trace, resolution }
@@ -205,19 +199,18 @@ impl<'a, A: Application> Run<'a, A> {
         match ours.into_iter().next() {
             Some(error) => error.clone(),
             None => {
-                let scheme = &self.target.scheme;
-                let cause = match Flows::SERVED.contains(scheme) {
-                    true => error.to_string(),
-                    false => {
-                        let served: Vec<_> = Flows::SERVED.iter().map(Scheme::name).collect();
-                        format!("no flow serves `{scheme}` (there are {})", served.join(", "))
+                let (scheme, served) = (&self.target.scheme, features::served().join(", "));
+                let cause = match features::missing(scheme).as_deref() {
+                    Some([]) => Cause::NoFlow(error.to_string()),
+                    Some(missing) => Cause::Unable(format!(
+                        "this image has no `{scheme}`: it was built without the feature {} (there are {served})",
+                        missing.join(", ")
+                    )),
+                    None => {
+                        Cause::NoFlow(format!("no flow serves `{scheme}` (there are {served})"))
                     }
                 };
-                Error {
-                    stage: Stage::Connect,
-                    target: self.target.to_string(),
-                    cause: Cause::NoFlow(cause),
-                }
+                Error { stage: Stage::Connect, target: self.target.to_string(), cause }
             }
         }
     }

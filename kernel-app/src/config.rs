@@ -3,8 +3,7 @@
 //! Written by the table of [`crate::args`], read by everything behind it. Defaults stand here and nowhere
 //! else.
 
-use client::flow::tls;
-use client::http;
+use client::options;
 use client::resolver::Resolver;
 use core::time::Duration;
 use happy_eyeballs::Family;
@@ -26,11 +25,9 @@ pub struct Config {
     /// How long anything may take.
     pub limits: Limits,
     /// How a TLS peer is spoken to and known.
-    pub tls: tls::Options,
-    /// The name to ask for and to check over TLS, in place of the target's host.
-    pub tls_name: Option<String>,
+    pub tls: options::Tls,
     /// The request that an HTTP target gets.
-    pub http: http::Options,
+    pub http: options::Http,
     /// What is said on a flow of plain octets.
     pub bytes: Bytes,
     /// What is printed, and where.
@@ -142,9 +139,8 @@ impl Default for Config {
                 handshake: Duration::from_secs(10),
                 idle: None,
             },
-            tls: tls::Options::default(),
-            tls_name: None,
-            http: http::Options::default(),
+            tls: options::Tls::default(),
+            http: options::Http::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },
             run: Run {
                 level: LevelFilter::Warn,

@@ -1,9 +1,8 @@
 //! The program that the image `default` is: the target's scheme says what is spoken.
 
 use crate::application::{Application, Call};
-use client::error::no_entropy;
 use client::messages::{self, Messages};
-use client::{Cause, Error, Stage, bytes, http, ping};
+use client::{Error, bytes};
 use futures_lite::io::Cursor;
 use proto::target::Scheme;
 
@@ -12,45 +11,61 @@ pub struct Program;
 
 impl Application for Program {
     async fn speak(&self, call: Call<'_>) -> Result<(), Error> {
-        let Call { flow, target, config, net, flows, trace, stdin, stdout } = call;
-        let failed = |cause| Error { stage: Stage::Exchange, target: target.to_string(), cause };
-        let (said, limits) = (&config.bytes, &config.limits);
-        match (&target.scheme, &said.send) {
-            (Scheme::Http | Scheme::Https, _) => {
-                let request = http::Request {
-                    target: target.clone(),
-                    options: config.http.clone(),
-                    idle: limits.idle,
-                };
-                http::exchange(net, flow, &request, stdout, trace).await
-            }
-            (Scheme::Icmp, _) => {
-                let mut identifier = [0; 2];
-                getrandom::fill(&mut identifier)
-                    .map_err(|_| failed(Cause::Unable(no_entropy())))?;
-                let options = ping::Options {
-                    count: said.count,
-                    wait: said.wait,
-                    identifier: u16::from_ne_bytes(identifier),
-                };
-                let flow = flows.raw.downcast(flow).map_err(|flow| {
-                    failed(Cause::NoFlow(format!("{flow} carries no echo requests")))
-                })?;
-                ping::ping(net, flow, &options, stdout, trace).await
-            }
-            (Scheme::Udp | Scheme::Raw, Some(octets)) => {
-                let message = Messages::One(octets.clone());
-                messages::exchange(net, flow, message, stdout, said.wait, trace).await
-            }
-            (Scheme::Udp | Scheme::Raw, None) => {
-                messages::exchange(net, flow, Messages::Lines(stdin), stdout, said.wait, trace)
-                    .await
-            }
-            (_, Some(octets)) => {
-                let input = Box::new(Cursor::new(octets.clone()));
-                bytes::exchange(net, flow, input, stdout, limits.idle, trace).await
-            }
-            (_, None) => bytes::exchange(net, flow, stdin, stdout, limits.idle, trace).await,
+        match &call.target.scheme {
+            #[cfg(feature = "http")]
+            Scheme::Http | Scheme::Https => request(call).await,
+            #[cfg(feature = "raw")]
+            Scheme::Icmp => echo(call).await,
+            Scheme::Udp | Scheme::Raw => exchange_messages(call).await,
+            _ => exchange_octets(call).await,
         }
     }
+}
+
+#[cfg(feature = "http")]
+async fn request(call: Call<'_>) -> Result<(), Error> {
+    let request = client::http::Request {
+        target: call.target.clone(),
+        options: call.config.http.clone(),
+        idle: call.config.limits.idle,
+    };
+    client::http::exchange(call.net, call.flow, &request, call.stdout, call.trace).await
+}
+
+#[cfg(feature = "raw")]
+async fn echo(call: Call<'_>) -> Result<(), Error> {
+    use client::{Cause, Stage, error::no_entropy, ping};
+    let failed = |cause| Error { stage: Stage::Exchange, target: call.target.to_string(), cause };
+    let mut identifier = [0; 2];
+    getrandom::fill(&mut identifier).map_err(|_| failed(Cause::Unable(no_entropy())))?;
+    let options = ping::Options {
+        count: call.config.bytes.count,
+        wait: call.config.bytes.wait,
+        identifier: u16::from_ne_bytes(identifier),
+    };
+    let flow = call
+        .flows
+        .raw
+        .handle
+        .downcast(call.flow)
+        .map_err(|flow| failed(Cause::NoFlow(format!("{flow} carries no echo requests"))))?;
+    ping::ping(call.net, flow, &options, call.stdout, call.trace).await
+}
+
+async fn exchange_messages(call: Call<'_>) -> Result<(), Error> {
+    let said = &call.config.bytes;
+    let messages = match &said.send {
+        Some(octets) => Messages::One(octets.clone()),
+        None => Messages::Lines(call.stdin),
+    };
+    messages::exchange(call.net, call.flow, messages, call.stdout, said.wait, call.trace).await
+}
+
+async fn exchange_octets(call: Call<'_>) -> Result<(), Error> {
+    let input = match &call.config.bytes.send {
+        Some(octets) => Box::new(Cursor::new(octets.clone())),
+        None => call.stdin,
+    };
+    let idle = call.config.limits.idle;
+    bytes::exchange(call.net, call.flow, input, call.stdout, idle, call.trace).await
 }

@@ -289,6 +289,9 @@ secrets    header from token
             assert!(facts.kernel.starts_with("hermit-kernel 0.") && !facts.version.is_empty());
         }
         assert!(package(&workspace, "nobody").is_err());
+        let plain = Manifest::read(&workspace, "plain").unwrap();
+        let facts = Facts::gather(&workspace, "plain", &plain).unwrap();
+        assert_eq!(facts.features, ["http", "udp"]);
     }
 
     #[test]

@@ -1,21 +1,32 @@
 //! `--help`, and the same table as README shows it.
 
 use super::table::{ARGUMENTS, Argument, Group, Value};
+use client::features;
 use core::fmt::Write as _;
+use proto::target::Scheme;
 
-/// The text of `--help`.
+/// The forms of targets, what each gives, and the scheme that decides whether this program serves it.
+const TARGETS: [(Scheme, &str, &str); 7] = [
+    (Scheme::Http, "http://HOST[:PORT]/…", "the page"),
+    (Scheme::Https, "https://HOST[:PORT]/…", "the page"),
+    (Scheme::Tcp, "tcp://HOST:PORT", "standard input or --send out, the answer until its end"),
+    (Scheme::Tls, "tls://HOST:PORT", "the same under TLS"),
+    (Scheme::Udp, "udp://HOST:PORT", "datagrams, answers until --wait"),
+    (Scheme::Icmp, "icmp://HOST", "echo requests"),
+    (Scheme::Raw, "raw://HOST?protocol=N", "payloads of IP protocol N"),
+];
+
+/// The text of `--help`: what this program was built with.
 pub fn text() -> String {
     let mut out = String::from(
         "Opens the right flow to a URI and prints the answer.\n\n\
          USAGE\n  URI [ARGUMENTS]\n\n\
-         TARGETS\n  \
-         http://HOST[:PORT]/…   https://HOST[:PORT]/…   the page\n  \
-         tcp://HOST:PORT        tls://HOST:PORT         standard input or --send out, the answer until its end\n  \
-         udp://HOST:PORT                                datagrams, answers until --wait\n  \
-         icmp://HOST                                    echo requests\n  \
-         raw://HOST?protocol=N                          payloads of IP protocol N\n",
+         TARGETS\n",
     );
-    for group in Group::ALL {
+    for (_, form, gives) in TARGETS.iter().filter(|(scheme, ..)| features::serves(scheme)) {
+        let _ = writeln!(out, "  {form:<22} {gives}");
+    }
+    for group in Group::ALL.into_iter().filter(|group| group.is_included()) {
         let _ = write!(out, "\n{}\n", group.title());
         for argument in ARGUMENTS.iter().filter(|argument| argument.group == group) {
             let default = match argument.value {

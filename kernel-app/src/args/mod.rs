@@ -8,6 +8,7 @@ pub mod help;
 pub mod table;
 
 use crate::config::{Config, Given};
+use client::features::Feature;
 use core::fmt;
 use lexopt::Arg as Word;
 use table::{ARGUMENTS, Argument, Value};
@@ -133,17 +134,27 @@ fn text(value: std::ffi::OsString) -> Result<String, Error> {
 }
 
 fn long(name: &str) -> Result<&'static Argument, Error> {
-    ARGUMENTS
-        .iter()
-        .find(|argument| argument.name == name)
-        .ok_or_else(|| Error::Unknown { word: format!("--{name}"), nearest: nearest(name) })
+    match ARGUMENTS.iter().find(|argument| argument.name == name) {
+        Some(argument) => included(argument),
+        None => Err(Error::Unknown { word: format!("--{name}"), nearest: nearest(name) }),
+    }
 }
 
 fn short(letter: char) -> Result<&'static Argument, Error> {
-    ARGUMENTS
-        .iter()
-        .find(|argument| argument.short == Some(letter))
-        .ok_or_else(|| Error::Unknown { word: format!("-{letter}"), nearest: None })
+    match ARGUMENTS.iter().find(|argument| argument.short == Some(letter)) {
+        Some(argument) => included(argument),
+        None => Err(Error::Unknown { word: format!("-{letter}"), nearest: None }),
+    }
+}
+
+/// An argument of a feature that this program was built without is known, but not taken.
+fn included(argument: &'static Argument) -> Result<&'static Argument, Error> {
+    match argument.group.feature() {
+        Some(Feature { name, included: false }) => {
+            Err(Error::Absent { name: argument.name, feature: name })
+        }
+        _ => Ok(argument),
+    }
 }
 
 /// The known name closest to `name`, if any is close enough to be meant.
@@ -152,7 +163,7 @@ fn nearest(name: &str) -> Option<&'static str> {
         |argument: &Argument| (strsim::jaro_winkler(name, argument.name) * 1000.0) as u32;
     ARGUMENTS
         .iter()
-        .filter(|argument| closeness(argument) > 800)
+        .filter(|argument| argument.group.is_included() && closeness(argument) > 800)
         .max_by_key(|argument| closeness(argument))
         .map(|argument| argument.name)
 }
@@ -161,6 +172,13 @@ fn nearest(name: &str) -> Option<&'static str> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
+    /// An argument of a feature that is not compiled in.
+    Absent {
+        /// The argument.
+        name: &'static str,
+        /// The feature that it belongs to.
+        feature: &'static str,
+    },
     /// Two arguments that exclude each other.
     Conflict {
         /// The one.
@@ -232,6 +250,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Absent { name, feature } => {
+                write!(f, "--{name} belongs to the feature {feature}, which this image was built without")
+            }
             Self::Conflict { name, other } => write!(f, "--{name} and --{other} exclude each other"),
             Self::Malformed { name, format, value: Some(value), reason } => {
                 write!(f, "--{name}={value}: {reason} (expected --{name}={format})")

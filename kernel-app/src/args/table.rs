@@ -1,6 +1,7 @@
 //! The one table of boot arguments: group, name, value's form, default, help, and what each sets.
 
 use crate::config::{Config, Output};
+use client::features::{self, Feature};
 use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
@@ -74,6 +75,20 @@ impl Group {
         Self::Bytes,
         Self::Run,
     ];
+
+    /// The feature without which its arguments mean nothing.
+    pub fn feature(self) -> Option<Feature> {
+        match self {
+            Self::Http => Some(features::HTTP),
+            Self::Tls => Some(features::TLS),
+            _ => None,
+        }
+    }
+
+    /// Whether the program takes its arguments.
+    pub fn is_included(self) -> bool {
+        self.feature().is_none_or(|feature| feature.included)
+    }
 
     /// The head.
     pub fn title(self) -> &'static str {
@@ -254,7 +269,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "the target's host",
         "the name to ask for and to check",
         |c, v| {
-            c.tls_name = Some(v.into());
+            c.tls.name = Some(v.into());
             Ok(())
         },
     ),

@@ -1,3 +1,4 @@
+use super::table::Group;
 use super::*;
 use crate::config::Output;
 use core::time::Duration;
@@ -123,4 +124,12 @@ fn values_can_come_beside_the_words() {
 fn a_secret_is_not_told_where_it_is_malformed() {
     let error = beside("http://h/ -H hunter2", &[]).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("--header") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn arguments_of_a_feature_that_is_not_there_say_so() {
+    let error = Error::Absent { name: "tls-name", feature: "tls" }.to_string();
+    assert_eq!(error, "--tls-name belongs to the feature tls, which this image was built without");
+    // tests run with all features
+    assert!(Group::ALL.iter().all(|group| group.is_included()));
 }

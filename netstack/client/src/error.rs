@@ -113,6 +113,7 @@ impl Cause {
         if let Some(error) = find_as::<Error>(error) {
             return error.cause.clone();
         }
+        #[cfg(feature = "tls")]
         if let Some(cause) = crate::flow::tls::cause(error) {
             return cause;
         }

@@ -5,6 +5,7 @@
 
 use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
+pub use crate::options::Http as Options;
 use crate::sink::{self, Output};
 use crate::trace::Trace;
 use base64::Engine as _;
@@ -31,21 +32,6 @@ pub struct Request {
     pub options: Options,
     /// Between two octets from the peer.
     pub idle: Option<Duration>,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The method; by default GET, or POST where there is a body.
-    pub method: Option<String>,
-    /// Fields, in order; they take the place of our own of the same name.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub data: Option<String>,
-    /// A status of 400 or more is a failure and writes nothing.
-    pub fail: bool,
-    /// Write the status line and the fields out too.
-    pub include: bool,
 }
 
 const USER_AGENT: &str = concat!("mimic/", env!("CARGO_PKG_VERSION"));

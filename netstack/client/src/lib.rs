@@ -7,6 +7,9 @@
 //!             udp ◄─ dialer         └─ raw ◄─ dialer
 //! ```
 //!
+//! HTTP and the flows beside TCP are features, all on by default: [`features`] says which are compiled in. A flow
+//! that is not brings none of its dependencies.
+//!
 //! Everything runs over a [`stack::Net`], whichever is below; nothing here sees a device or a platform.
 #![forbid(unsafe_code)]
 
@@ -14,10 +17,14 @@ pub mod bytes;
 pub mod deadline;
 pub mod dialer;
 pub mod error;
+pub mod features;
 pub mod flow;
 pub mod flows;
+#[cfg(feature = "http")]
 pub mod http;
 pub mod messages;
+pub mod options;
+#[cfg(feature = "raw")]
 pub mod ping;
 mod race;
 pub mod resolver;

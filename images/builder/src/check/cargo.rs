@@ -9,17 +9,26 @@ use super::Tally;
 use crate::toolchain;
 use crate::workspace::Workspace;
 
-/// rustfmt, clippy and rustdoc over the workspace's default members.
+/// Features of the program that are on by default: it must build without any of them, and with each alone.
+const FEATURES: [&str; 5] = ["", "http", "raw", "tls", "udp"];
+
+/// rustfmt, clippy and rustdoc over the workspace's default members, and clippy over the program with fewer features.
 pub fn lint(workspace: &Workspace, tally: &mut Tally) {
-    for (name, program, arguments) in [
-        ("rustfmt", "fmt", &["--check"][..]),
-        ("clippy", "clippy", &["--all-targets", "--", "-D", "warnings"]),
-        ("rustdoc", "doc", &["--no-deps", "--document-private-items"]),
-    ] {
+    let mut checks = vec![
+        ("rustfmt".to_owned(), "fmt", vec!["--check"]),
+        ("clippy".to_owned(), "clippy", vec!["--all-targets", "--", "-D", "warnings"]),
+        ("rustdoc".to_owned(), "doc", vec!["--no-deps", "--document-private-items"]),
+    ];
+    for feature in FEATURES {
+        let name = format!("clippy of the program with no feature but `{feature}`");
+        let only = ["--package=kernel-app", "--no-default-features", "--features", feature];
+        checks.push((name, "clippy", [&only[..], &["--", "-D", "warnings"]].concat()));
+    }
+    for (name, program, arguments) in &checks {
         let start = Instant::now();
         let mut cargo = cargo(workspace);
         cargo.arg(program).args(arguments).env("RUSTDOCFLAGS", RUSTDOCFLAGS);
-        if program != "doc" && !is_there(program) {
+        if *program != "doc" && !is_there(program) {
             tally.skipped("lint", name, "this toolchain has none");
             continue;
         }

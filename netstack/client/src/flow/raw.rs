@@ -5,12 +5,14 @@
 
 use crate::dialer::Dialer;
 use crate::error::{Error, Stage};
+use crate::flows::Flows;
+use crate::options;
 use core::fmt;
 use core::task::{Context, Poll, ready};
-use mimic::Shutdown;
 use mimic::flow::Error as FlowError;
+use mimic::{Ctx, Handle, Key, Registry, Shutdown, req};
 use proto::icmp;
-use proto::target::Host;
+use proto::target::{Host, Scheme, Target};
 use stack::{IpVersion, RawIp, Received};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -64,6 +66,48 @@ impl mimic::Protocol for Raw {
         match endpoint.protocol {
             Protocol::Icmp => write!(f, "{} ICMP", endpoint.host),
             Protocol::Number(number) => write!(f, "{} protocol {number}", endpoint.host),
+        }
+    }
+}
+
+/// The protocol in the registry.
+#[derive(Clone)]
+pub struct Entry {
+    /// Which IP protocol a flow carries.
+    pub ip_protocol: Key<Protocol>,
+    /// Turns flows into this protocol's own.
+    pub handle: Handle<Raw>,
+}
+
+impl super::Entry for Entry {
+    fn register(registry: &mut Registry) -> Self {
+        let handle = registry.register("raw", None, Raw);
+        Self { ip_protocol: Key::new("ip-protocol"), handle }
+    }
+
+    fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
+        ctx.fold(
+            self.handle.endpoint(),
+            (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&self.ip_protocol)),
+            |(scheme, dialer, host, protocol)| async move {
+                matches!(*scheme, Scheme::Icmp | Scheme::Raw).then(|| Endpoint {
+                    dialer: (*dialer).clone(),
+                    host: (*host).clone(),
+                    protocol: *protocol,
+                })
+            },
+        )
+    }
+
+    fn aim(&self, ctx: Ctx, target: &Target, _tls: &options::Tls) -> Ctx {
+        let protocol = match target.scheme {
+            Scheme::Icmp => Some(Protocol::Icmp),
+            Scheme::Raw => target.ip_protocol().map(Protocol::Number),
+            _ => None,
+        };
+        match protocol {
+            Some(protocol) => ctx.replace(&self.ip_protocol, protocol),
+            None => ctx,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::dialer::Dialer;
 use crate::error::Error;
+use crate::features;
+use crate::flows::Flows;
 use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use futures_io::AsyncWrite as _;
-use mimic::Shutdown;
 use mimic::flow::Error as FlowError;
-use proto::target::Host;
+use mimic::{Ctx, Handle, Registry, Shutdown, req};
+use proto::target::{Host, Scheme};
 use stack::TcpStream;
 use std::sync::Arc;
 
@@ -20,6 +22,13 @@ pub struct Endpoint {
     pub host: Host,
     /// The port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// One host's port.
+    pub fn new(dialer: &Dialer, host: &Host, port: u16) -> Self {
+        Self { dialer: dialer.clone(), host: host.clone(), port }
+    }
 }
 
 /// The protocol `tcp`.
@@ -37,6 +46,27 @@ impl mimic::Protocol for Tcp {
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", endpoint.host, endpoint.port)
+    }
+}
+
+/// The protocol in the registry.
+#[derive(Clone)]
+pub struct Entry {
+    /// Turns flows into this protocol's own.
+    pub handle: Handle<Tcp>,
+}
+
+impl super::Entry for Entry {
+    fn register(registry: &mut Registry) -> Self {
+        Self { handle: registry.register("tcp", None, Tcp) }
+    }
+
+    fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
+        let place = (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&flows.port));
+        ctx.fold(self.handle.endpoint(), place, |(scheme, dialer, host, port)| async move {
+            let ours = matches!(*scheme, Scheme::Http | Scheme::Tcp) && features::serves(&scheme);
+            ours.then(|| Endpoint::new(&dialer, &host, *port))
+        })
     }
 }
 

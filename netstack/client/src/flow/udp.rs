@@ -6,11 +6,12 @@
 
 use crate::dialer::Dialer;
 use crate::error::{Error, Stage};
+use crate::flows::Flows;
 use core::fmt;
 use core::task::{Context, Poll, ready};
-use mimic::Shutdown;
 use mimic::flow::Error as FlowError;
-use proto::target::Host;
+use mimic::{Ctx, Handle, Registry, Shutdown, req};
+use proto::target::{Host, Scheme};
 use stack::{Datagram, IpVersion};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,30 @@ impl mimic::Protocol for Udp {
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", endpoint.host, endpoint.port)
+    }
+}
+
+/// The protocol in the registry.
+#[derive(Clone)]
+pub struct Entry {
+    /// Turns flows into this protocol's own.
+    pub handle: Handle<Udp>,
+}
+
+impl super::Entry for Entry {
+    fn register(registry: &mut Registry) -> Self {
+        Self { handle: registry.register("udp", None, Udp) }
+    }
+
+    fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
+        let place = (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&flows.port));
+        ctx.fold(self.handle.endpoint(), place, |(scheme, dialer, host, port)| async move {
+            (*scheme == Scheme::Udp).then(|| Endpoint {
+                dialer: (*dialer).clone(),
+                host: (*host).clone(),
+                port: *port,
+            })
+        })
     }
 }
 

@@ -15,6 +15,11 @@ mod verify;
 
 use crate::deadline::within;
 use crate::error::{self, Cause, Error, Stage};
+use crate::features;
+use crate::flow::tcp;
+use crate::flows::Flows;
+use crate::options;
+pub use crate::options::Tls as Options;
 use crate::trace::{Step, Trace};
 use core::fmt;
 use core::task::{Context, Poll};
@@ -23,24 +28,12 @@ use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_rustls::pki_types::ServerName;
 use mimic::flow::FromIo;
-use mimic::{BoxFlow, Shutdown};
-use proto::authenticator::Authenticator;
-use proto::target::Host;
+use mimic::{BoxFlow, Ctx, Handle, Key, Protocol as _, Registry, Shutdown, default, opt, req};
+use proto::target::{Host, Scheme, Target};
 use rustls::ClientConfig;
 use stack::{BoxFuture, Net};
 use std::sync::Arc;
 pub use verify::Refusal;
-
-/// How a peer is spoken to and known.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
-    pub authenticators: Vec<Authenticator>,
-    /// Refuse TLS 1.2.
-    pub only_1_3: bool,
-    /// Application protocols to offer (RFC 7301), in order of preference; empty: no offer.
-    pub alpn: Vec<String>,
-}
 
 /// A configuration checked against the machine: it has the instructions and the entropy that TLS needs.
 #[derive(Clone)]
@@ -125,6 +118,93 @@ pub fn name_of(host: &Host) -> String {
         Host::Ip(address) => address.to_string(),
         Host::Name(name) => name.strip_suffix('.').unwrap_or(name).into(),
     }
+}
+
+/// The protocol in the registry.
+#[derive(Clone)]
+pub struct Entry {
+    /// TLS checked against the machine, or why it cannot start here.
+    pub settings: Key<Result<Settings, Cause>>,
+    /// The name to ask for and to check; by default the host's.
+    pub name: Key<String>,
+    /// Opens the flow that TLS runs over; by default TCP to host and port.
+    pub lower: Key<Lower>,
+    /// Turns flows into this protocol's own.
+    pub handle: Handle<Tls>,
+}
+
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Before TCP, so that where both can be derived the encrypted one is taken.
+const PRIORITY: u32 = 10;
+
+impl super::Entry for Entry {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            settings: Key::new("tls-settings"),
+            name: Key::shown("tls-name"),
+            lower: Key::new("lower"),
+            handle: registry.register("tls", PRIORITY, Tls),
+        }
+    }
+
+    fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
+        let tcp = flows.tcp.handle.clone();
+        ctx.fold(
+            &self.lower,
+            (req(&flows.dialer), req(&flows.host), req(&flows.port)),
+            move |(dialer, host, port)| {
+                let endpoint = Arc::new(tcp::Endpoint::new(&dialer, &host, *port));
+                let lower = over_tcp(tcp.clone(), endpoint);
+                async move { Some(lower) }
+            },
+        )
+        .fold(
+            self.handle.endpoint(),
+            (
+                req(&flows.scheme),
+                req(&flows.dialer),
+                req(&flows.host),
+                req(&self.lower),
+                req(&self.settings),
+                opt(&self.name),
+                default(&flows.handshake_limit, HANDSHAKE_LIMIT),
+            ),
+            |(scheme, dialer, host, lower, settings, name, limit)| async move {
+                is_ours(&scheme).then(|| Endpoint {
+                    net: dialer.net.clone(),
+                    lower: (*lower).clone(),
+                    settings: (*settings).clone(),
+                    name: name.map_or_else(|| name_of(&host), |name| (*name).clone()),
+                    limit: *limit,
+                    trace: dialer.trace.clone(),
+                })
+            },
+        )
+    }
+
+    fn aim(&self, mut ctx: Ctx, target: &Target, tls: &options::Tls) -> Ctx {
+        if is_ours(&target.scheme) {
+            ctx = ctx.add(&self.settings, Settings::new(tls));
+        }
+        match &tls.name {
+            Some(name) => ctx.add(&self.name, name.clone()),
+            None => ctx,
+        }
+    }
+}
+
+fn is_ours(scheme: &Scheme) -> bool {
+    matches!(scheme, Scheme::Https | Scheme::Tls) && features::serves(scheme)
+}
+
+fn over_tcp(handle: Handle<tcp::Tcp>, endpoint: Arc<tcp::Endpoint>) -> Lower {
+    Arc::new(move || {
+        let (handle, endpoint) = (handle.clone(), endpoint.clone());
+        Box::pin(async move {
+            let flow = tcp::Tcp.connect(endpoint).await?;
+            Ok::<_, Error>(handle.inject(flow))
+        })
+    })
 }
 
 /// The protocol `tls`.

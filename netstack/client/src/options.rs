@@ -1,0 +1,31 @@
+//! What a user can say of the protocols: plain values, there whether or not the protocol is compiled in.
+
+use proto::authenticator::Authenticator;
+
+/// What an HTTP request asks.
+#[derive(Debug, Clone, Default)]
+pub struct Http {
+    /// The method; by default GET, or POST where there is a body.
+    pub method: Option<String>,
+    /// Fields, in order; they take the place of our own of the same name.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub data: Option<String>,
+    /// A status of 400 or more is a failure and writes nothing.
+    pub fail: bool,
+    /// Write the status line and the fields out too.
+    pub include: bool,
+}
+
+/// How a peer is spoken to and known by TLS.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
+    pub authenticators: Vec<Authenticator>,
+    /// The name to ask for (SNI) and to check; by default the target's host.
+    pub name: Option<String>,
+    /// Refuse TLS 1.2.
+    pub only_1_3: bool,
+    /// Application protocols to offer (RFC 7301), in order of preference; empty: no offer.
+    pub alpn: Vec<String>,
+}

@@ -11,7 +11,7 @@ pub fn text(config: &Config) -> String {
         line(&mut out, "target", &target.to_string());
     }
     let in_order = |group| ARGUMENTS.iter().filter(move |argument| argument.group == group);
-    for argument in Group::ALL.into_iter().flat_map(in_order) {
+    for argument in Group::included().flat_map(in_order) {
         let name = format!("--{}", argument.name);
         let mut given = config.given.iter().filter(|given| given.name == argument.name).peekable();
         match argument.value {

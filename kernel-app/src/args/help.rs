@@ -26,7 +26,7 @@ pub fn text() -> String {
     for (_, form, gives) in TARGETS.iter().filter(|(scheme, ..)| features::serves(scheme)) {
         let _ = writeln!(out, "  {form:<22} {gives}");
     }
-    for group in Group::ALL.into_iter().filter(|group| group.is_included()) {
+    for group in Group::included() {
         let _ = write!(out, "\n{}\n", group.title());
         for argument in ARGUMENTS.iter().filter(|argument| argument.group == group) {
             let default = match argument.value {

@@ -163,7 +163,7 @@ fn nearest(name: &str) -> Option<&'static str> {
         |argument: &Argument| (strsim::jaro_winkler(name, argument.name) * 1000.0) as u32;
     ARGUMENTS
         .iter()
-        .filter(|argument| argument.group.is_included() && closeness(argument) > 800)
+        .filter(|argument| included(argument).is_ok() && closeness(argument) > 800)
         .max_by_key(|argument| closeness(argument))
         .map(|argument| argument.name)
 }

@@ -64,8 +64,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    const ALL: [Self; 8] = [
         Self::Network,
         Self::Dns,
         Self::Race,
@@ -85,9 +84,10 @@ impl Group {
         }
     }
 
-    /// Whether the program takes its arguments.
-    pub fn is_included(self) -> bool {
-        self.feature().is_none_or(|feature| feature.included)
+    /// Those whose arguments this program takes, in order.
+    pub fn included() -> impl Iterator<Item = Self> {
+        let is_there = |group: &Self| group.feature().is_none_or(|feature| feature.included);
+        Self::ALL.into_iter().filter(is_there)
     }
 
     /// The head.
@@ -105,7 +105,7 @@ impl Group {
     }
 }
 
-/// Every argument, grouped in the order of [`Group::ALL`].
+/// Every argument, grouped in the order of the groups.
 pub const ARGUMENTS: &[Argument] = &[
     one(
         Group::Network,

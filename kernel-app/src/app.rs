@@ -7,6 +7,7 @@ use crate::discard::Discard;
 use crate::{args, explain, report};
 use client::deadline::{within, within_some};
 use client::dialer::Dialer;
+use client::dns::Resolver;
 use client::flows::Flows;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
@@ -112,7 +113,7 @@ impl<'a, A: Application> Run<'a, A> {
             race: config.race.clone(),
             only: config.network.only,
             memory: Arc::default(),
-            resolver: Arc::new(config.dns.clone()),
+            resolver: Resolver::new(config.dns.clone()),
             limit: config.limits.connect,
             trace: trace.clone(),
         };

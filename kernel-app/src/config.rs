@@ -3,8 +3,8 @@
 //! Written by the table of [`crate::args`], read by everything behind it. Defaults stand here and nowhere
 //! else.
 
+use client::dns;
 use client::options;
-use client::resolver::Resolver;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
@@ -19,7 +19,7 @@ pub struct Config {
     /// How the machine's own stack is configured.
     pub network: Network,
     /// How names are resolved.
-    pub dns: Resolver,
+    pub dns: dns::Options,
     /// How families and addresses are raced.
     pub race: happy_eyeballs::Config,
     /// How long anything may take.
@@ -127,11 +127,7 @@ impl Default for Config {
         Self {
             target: None,
             network: Network::default(),
-            dns: Resolver {
-                servers: Vec::new(),
-                timeout: Duration::from_secs(2),
-                hosts: Vec::new(),
-            },
+            dns: dns::Options::default(),
             race: happy_eyeballs::Config::default(),
             limits: Limits {
                 whole: None,

@@ -146,10 +146,17 @@ fn step(step: &Step) -> Value {
     })
 }
 
-/// What all steps of one kind took; `null` where there were none.
+/// What all steps of one kind took, times at which several ran counted once; `null` where there were none.
 fn spent(steps: &[Step], kind: &str) -> Option<f64> {
-    let of_kind = steps.iter().filter(|step| step.kind == kind).map(Step::took);
-    of_kind.reduce(|sum, took| sum + took).map(milliseconds)
+    let mut of_kind: Vec<_> = steps.iter().filter(|step| step.kind == kind).collect();
+    of_kind.sort_by_key(|step| step.start);
+    let mut until = of_kind.first()?.start;
+    let mut sum = Duration::ZERO;
+    for step in of_kind {
+        sum += step.end - step.start.max(until);
+        until = until.max(step.end);
+    }
+    Some(milliseconds(sum))
 }
 
 fn names(keys: &[mimic::Name]) -> Vec<&str> {
@@ -159,4 +166,25 @@ fn names(keys: &[mimic::Name]) -> Vec<&str> {
 /// With microseconds behind the point.
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_counted_once() {
+        let step = |kind, start, end| Step {
+            kind,
+            subject: String::new(),
+            start: Instant::from_millis(start),
+            end: Instant::from_millis(end),
+            outcome: Ok(String::new()),
+        };
+        let steps =
+            [step("dns", 0, 10), step("dns", 2, 12), step("tcp", 12, 99), step("dns", 20, 25)];
+        assert_eq!(spent(&steps, "dns"), Some(17.0));
+        assert_eq!(spent(&steps, "tcp"), Some(87.0));
+        assert_eq!(spent(&steps, "tls"), None);
+    }
 }

@@ -6,8 +6,9 @@ use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
+use proto::dns::{Kind, Question};
 use proto::quantity;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 /// One boot argument.
 pub struct Argument {
@@ -168,11 +169,11 @@ pub const ARGUMENTS: &[Argument] = &[
     one(
         Group::Dns,
         "dns-servers",
-        "udp:IP[:PORT],…",
-        "from DHCP",
-        "servers to ask, in order",
+        "udp:IP[:PORT]|tcp:IP[:PORT]|tls:IP[:PORT][!NAME][!AUTHENTICATOR],…",
+        "from the network",
+        "servers to ask, in order; a name to check and an authenticator as of --tls-authenticator",
         |c, v| {
-            c.dns.servers = v.split(',').map(dns_server).collect::<Result<_, _>>()?;
+            c.dns.servers = v.split(',').map(parsed).collect::<Result<_, _>>()?;
             Ok(())
         },
     ),
@@ -180,10 +181,21 @@ pub const ARGUMENTS: &[Argument] = &[
         Group::Dns,
         "dns-timeout",
         "TIME",
-        "2s",
-        "how long one server may take to answer",
+        "5s",
+        "how long a question may take, all servers together",
         |c, v| {
             c.dns.timeout = time(v)?;
+            Ok(())
+        },
+    ),
+    one(
+        Group::Dns,
+        "dns-cache-size",
+        "N",
+        "256",
+        "how many answers are kept, 0 to 65535",
+        |c, v| {
+            c.dns.cache_size = usize::from(parsed::<u16>(v)?);
             Ok(())
         },
     ),
@@ -192,6 +204,17 @@ pub const ARGUMENTS: &[Argument] = &[
         c.dns.hosts.push((name.to_ascii_lowercase(), parsed(address)?));
         Ok(())
     }),
+    many(
+        Group::Dns,
+        "search",
+        "DOMAIN",
+        "completes names without a dot, in place of the network's domains",
+        |c, v| {
+            let domain = Question::new(v, Kind::A).map_err(|error| error.to_string())?;
+            c.dns.search.push(domain.name().into());
+            Ok(())
+        },
+    ),
     one(Group::Limits, "timeout", "TIME", "none", "end the whole run after this", |c, v| {
         store(&mut c.limits.whole, v, time)
     }),
@@ -480,23 +503,6 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
         return Err("not the address of one station".into());
     }
     Ok(octets)
-}
-
-fn dns_server(spec: &str) -> Result<SocketAddr, String> {
-    const PORT: u16 = 53;
-    let server = match spec.split_once(':') {
-        Some(("udp", server)) => server,
-        Some((kind @ ("tcp" | "tls"), _)) => {
-            return Err(format!("{kind}: servers are not served yet; udp: ones are"));
-        }
-        _ => return Err(format!("`{spec}` names no kind")),
-    };
-    if let Ok(address) = server.trim_matches(['[', ']']).parse::<IpAddr>() {
-        return Ok(SocketAddr::new(address, PORT));
-    }
-    server
-        .parse()
-        .map_err(|_| format!("`{server}` is neither an address nor an address with a port"))
 }
 
 fn logs(config: &mut Config, text: &str) -> Result<(), String> {

@@ -58,6 +58,9 @@ fn wrong_words_are_refused_with_what_would_be_right() {
         ("http://h/ --mtu=100", "takes 576"),
         ("http://h/ --dns-servers=10.0.0.1", "names no kind"),
         ("http://h/ --dns-servers=udp:10.0.0", "neither an address nor"),
+        ("http://h/ --dns-servers=tls:10.0.0.1!a.test!sha", "no such kind `sha`"),
+        ("http://h/ --dns-cache-size=-1", "expected --dns-cache-size=N"),
+        ("http://h/ --search=a..b", "not a name that DNS can hold"),
         ("http://h/ --host=a", "no `=`"),
         ("http://h/ --tls-authenticator=sha", "no such kind `sha`"),
         ("http://h/ --tls-min=1.1", "neither 1.2 nor 1.3"),
@@ -90,9 +93,9 @@ fn every_argument_stands_in_help_and_in_readme() {
 #[test]
 fn dns_servers_are_addresses_with_or_without_ports() {
     let config =
-        config("http://h/ --dns-servers=udp:10.0.2.3,udp:[::1]:5353,udp:::1,udp:127.0.0.1:54");
+        config("http://h/ --dns-servers=udp:10.0.2.3,tcp:[::1]:5353,tls:::1!dns.test!none");
     let servers: Vec<_> = config.dns.servers.iter().map(ToString::to_string).collect();
-    assert_eq!(servers, ["10.0.2.3:53", "[::1]:5353", "[::1]:53", "127.0.0.1:54"]);
+    assert_eq!(servers, ["udp:10.0.2.3:53", "tcp:[::1]:5353", "tls:[::1]:853"]);
 }
 
 fn beside(line: &str, asides: &[(&str, &str)]) -> Result<Config, Error> {

@@ -346,7 +346,10 @@ async fn dns(host: Host, port: u16) {
     let mut buf = [0; 512];
     while let Ok((len, from)) = socket.recv_from(&mut buf).await {
         let Ok(query) = Packet::parse(&buf[..len]) else { continue };
-        let known = query.questions.iter().any(|question| question.qname.to_string() == "web.test");
+        let known = query
+            .questions
+            .iter()
+            .any(|question| question.qname.to_string().eq_ignore_ascii_case("web.test"));
         let name = query.questions.first().map(|question| question.qname.clone());
         let mut reply = query.clone().into_reply();
         match name {

@@ -3,9 +3,9 @@
 //! Names are resolved and addresses raced as RFC 8305 says, by [`crate::race`].
 
 use crate::deadline::within;
+use crate::dns::Resolver;
 use crate::error::{Cause, Error, Stage};
 use crate::race;
-use crate::resolver::Resolver;
 use crate::trace::{Step, Trace};
 use core::time::Duration;
 use futures_lite::future;
@@ -28,7 +28,7 @@ pub struct Dialer {
     /// What worked before; shared by all dials of a run.
     pub memory: Arc<Mutex<Memory>>,
     /// Knows the addresses of names.
-    pub resolver: Arc<Resolver>,
+    pub resolver: Resolver,
     /// From the call to a connection, address configuration and DNS included.
     pub limit: Duration,
     /// Where the steps are noted.

@@ -16,6 +16,7 @@
 pub mod bytes;
 pub mod deadline;
 pub mod dialer;
+pub mod dns;
 pub mod error;
 pub mod features;
 pub mod flow;
@@ -27,7 +28,6 @@ pub mod options;
 #[cfg(feature = "raw")]
 pub mod ping;
 mod race;
-pub mod resolver;
 pub mod sink;
 pub mod trace;
 

@@ -3,6 +3,7 @@
 //! Everything runs in the one future that is returned; dropping it ends every query and attempt.
 
 use crate::dialer::Dialer;
+use crate::dns;
 use crate::error::{Cause, Error, Stage};
 use crate::trace::{Step, Trace};
 use core::fmt;
@@ -11,31 +12,31 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 use happy_eyeballs::{
     Answer, AttemptId, HappyEyeballs, Kind, Network, Outcome, Output, QueryId, Report, Request,
-    Source,
+    Service, Source,
 };
-use proto::dns::Family;
+use proto::dns::Data;
 use stack::{BoxFuture, Configuration, Instant, TcpStream};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Why a query or an attempt failed.
 #[derive(Debug, Clone)]
 enum Fault {
     Connect(stack::Error),
-    Query(String),
+    Query(Cause),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => error.fmt(f),
-            Self::Query(text) => f.write_str(text),
+            Self::Query(cause) => cause.fmt(f),
         }
     }
 }
 
 type Stream = Box<dyn TcpStream>;
 
-type Answered = Result<Vec<IpAddr>, Error>;
+type Answered = Result<Data, Error>;
 type Connected = Result<Stream, stack::Error>;
 
 /// What is under way.
@@ -77,9 +78,13 @@ pub(crate) async fn race(
                 // the resolver asks again by itself
                 Output::Query { count, .. } if count > 1 => {}
                 Output::Query { query, name, kind, .. } => {
-                    let family = if kind == Kind::A { Family::V4 } else { Family::V6 };
-                    let (resolver, net) = (dialer.resolver.clone(), net.clone());
-                    let ask = async move { resolver.query(&net, &name, family).await };
+                    let kind = match kind {
+                        Kind::A => proto::dns::Kind::A,
+                        Kind::Aaaa => proto::dns::Kind::Aaaa,
+                        Kind::Service => proto::dns::Kind::Https,
+                    };
+                    let Dialer { resolver, net, trace, .. } = dialer.clone();
+                    let ask = async move { resolver.query(&net, &name, kind, &trace).await };
                     pending.queries.push((query, Box::pin(ask)));
                 }
                 Output::Connect { attempt, remote, .. } => {
@@ -101,11 +106,19 @@ pub(crate) async fn race(
         }
         let wait = machine.poll_timeout().map(|at| net.sleep(at.saturating_sub(now())));
         match first(&mut pending, wait).await {
-            Event::Answered(query, Ok(addresses)) => {
-                machine.handle_addresses(now(), query, &addresses)
+            Event::Answered(query, Ok(Data::Addresses(addresses))) => {
+                machine.handle_addresses(now(), query, &addresses);
+            }
+            Event::Answered(query, Ok(Data::Services(services))) => {
+                let services: Vec<_> = services.into_iter().map(service).collect();
+                machine.handle_services(now(), query, &services);
+            }
+            Event::Answered(query, Ok(nothing)) => {
+                let cause = Cause::Name(dns::words(&nothing));
+                machine.handle_query_failed(now(), query, Fault::Query(cause));
             }
             Event::Answered(query, Err(error)) => {
-                machine.handle_query_failed(now(), query, Fault::Query(error.cause.to_string()));
+                machine.handle_query_failed(now(), query, Fault::Query(error.cause));
             }
             Event::Connected(attempt, Ok(stream)) => {
                 connected.push((attempt, stream));
@@ -151,6 +164,17 @@ fn take_ready<I: Copy, T>(
     None
 }
 
+fn service(service: proto::dns::Service) -> Service {
+    Service {
+        priority: service.priority,
+        target: service.target.map(Into::into),
+        port: service.port,
+        alpn: service.alpn,
+        ipv4_hints: service.ipv4_hints,
+        ipv6_hints: service.ipv6_hints,
+    }
+}
+
 /// Where we can connect from; a host that does not say is asked by trying.
 fn network(configuration: &Configuration) -> Network {
     if configuration.addresses.is_empty() {
@@ -160,14 +184,12 @@ fn network(configuration: &Configuration) -> Network {
     Network::of(sources.map(|cidr| Source::new(cidr.addr(), cidr.prefix_len())))
 }
 
-/// The queries and attempts as steps.
+/// The attempts as steps, and the queries that were given up: the resolver has noted the others.
 fn note(trace: &Trace, report: &Report<Fault>) {
     let at = |time: Duration| Instant::ZERO + time;
     for query in &report.queries {
         let outcome = match &query.answer {
-            Answer::Records(count) => Ok(format!("{count} {} records", query.kind)),
-            Answer::Failed(fault) => Err(format!("{}: {fault}", query.kind)),
-            Answer::Silent => Err(format!("{}: no answer", query.kind)),
+            Answer::Silent => Err(format!("{} no answer", query.kind)),
             _ => continue,
         };
         let (start, end) = (at(query.started), at(query.ended));
@@ -204,7 +226,9 @@ fn failure(report: &Report<Fault>, target: &str) -> Error {
         };
     }
     let mut texts: Vec<String> = Vec::new();
+    let mut refused = false;
     for query in &report.queries {
+        refused |= matches!(&query.answer, Answer::Failed(Fault::Query(Cause::Certificate(_))));
         let text = match &query.answer {
             Answer::Failed(fault) => fault.to_string(),
             Answer::Silent => format!("no answer to {}", query.kind),
@@ -219,6 +243,11 @@ fn failure(report: &Report<Fault>, target: &str) -> Error {
     }
     let name = report.name.as_deref().unwrap_or(target).to_string();
     match report.name {
+        // no name server is whom it should be
+        Some(_) if refused => {
+            let cause = Cause::Certificate(texts.join("; "));
+            Error { stage: Stage::Resolve, target: name, cause }
+        }
         Some(_) => {
             Error { stage: Stage::Resolve, target: name, cause: Cause::Name(texts.join("; ")) }
         }

@@ -24,6 +24,7 @@ use crate::trace::{Step, Trace};
 use core::fmt;
 use core::task::{Context, Poll};
 use core::time::Duration;
+use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_rustls::pki_types::ServerName;
@@ -32,6 +33,7 @@ use mimic::{BoxFlow, Ctx, Handle, Key, Protocol as _, Registry, Shutdown, defaul
 use proto::target::{Host, Scheme, Target};
 use rustls::ClientConfig;
 use stack::{BoxFuture, Net};
+use std::io;
 use std::sync::Arc;
 pub use verify::Refusal;
 
@@ -44,6 +46,25 @@ pub struct Settings {
 impl Settings {
     /// Checks the machine and the options. Nothing of TLS starts where this fails.
     pub fn new(options: &Options) -> Result<Self, Cause> {
+        Self::checked(options, true)
+    }
+
+    /// As [`Self::new`], for a peer that is known by its address: a pinned key or certificate suffices, whatever name is
+    /// in it; a chain must still be for the address.
+    pub fn nameless(options: &Options) -> Result<Self, Cause> {
+        Self::checked(options, false)
+    }
+
+    /// A handshake on a stream that is connected.
+    pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        name: ServerName<'static>,
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
+        TlsConnector::from(self.config).connect(name, stream).await
+    }
+
+    fn checked(options: &Options, pins_need_name: bool) -> Result<Self, Cause> {
         let missing = missing_instructions();
         if !missing.is_empty() {
             let text = format!(
@@ -56,8 +77,9 @@ impl Settings {
             return Err(Cause::Unable(error::no_entropy()));
         }
         let provider = Arc::new(rustls_graviola::default_provider());
-        let verifier = verify::Verifier::new(&options.authenticators, provider.clone())
-            .map_err(|text| Cause::Unable(format!("--tls-authenticator: {text}")))?;
+        let verifier =
+            verify::Verifier::new(&options.authenticators, pins_need_name, provider.clone())
+                .map_err(|text| Cause::Unable(format!("--tls-authenticator: {text}")))?;
         let versions: &[_] = match options.only_1_3 {
             true => &[&rustls::version::TLS13],
             false => &[&rustls::version::TLS13, &rustls::version::TLS12],
@@ -223,7 +245,7 @@ impl mimic::Protocol for Tls {
         })?;
         let lower = (endpoint.lower)().await?;
         let start = endpoint.net.now();
-        let handshake = TlsConnector::from(settings.config).connect(name, lower);
+        let handshake = settings.handshake(name, lower);
         let outcome = match within(&*endpoint.net, endpoint.limit, handshake).await {
             Some(Ok(stream)) => Ok(stream),
             Some(Err(error)) => Err(fail(Cause::of(&error))),

@@ -24,6 +24,8 @@ const EARLIEST_SANE_CLOCK: u64 = 1_767_225_600;
 #[derive(Debug)]
 pub struct Verifier {
     rules: Vec<Rule>,
+    /// A pinned key or certificate must be for the name too.
+    pins_need_name: bool,
     provider: Arc<CryptoProvider>,
 }
 
@@ -40,6 +42,7 @@ impl Verifier {
     /// cannot be used, in words.
     pub fn new(
         authenticators: &[Authenticator],
+        pins_need_name: bool,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
         let chain = |roots: RootCertStore| {
@@ -69,7 +72,7 @@ impl Verifier {
         if rules.is_empty() {
             rules.push(chain(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())?);
         }
-        Ok(Self { rules, provider })
+        Ok(Self { rules, pins_need_name, provider })
     }
 }
 
@@ -79,6 +82,7 @@ impl Rule {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
+        pins_need_name: bool,
         now: UnixTime,
     ) -> Result<(), Reason> {
         if !matches!(self, Self::Anyone) && now.as_secs() < EARLIEST_SANE_CLOCK {
@@ -88,7 +92,7 @@ impl Rule {
             Self::Anyone => Ok(()),
             Self::Certificate(expected) => {
                 compare("certificate", expected, leaf)?;
-                name_and_dates(leaf, name, now)
+                name_and_dates(leaf, pins_need_name.then_some(name), now)
             }
             Self::Chain(verifier) => verifier
                 .verify_server_cert(leaf, intermediates, name, &[], now)
@@ -101,7 +105,7 @@ impl Rule {
                 let key =
                     public_key(leaf).ok_or_else(|| Reason::Text("it cannot be read".into()))?;
                 compare("key", expected, &key)?;
-                name_and_dates(leaf, name, now)
+                name_and_dates(leaf, pins_need_name.then_some(name), now)
             }
         }
     }
@@ -116,15 +120,17 @@ fn compare(what: &'static str, expected: &Fingerprint, octets: &[u8]) -> Result<
 
 fn name_and_dates(
     leaf: &CertificateDer<'_>,
-    name: &ServerName<'_>,
+    name: Option<&ServerName<'_>>,
     now: UnixTime,
 ) -> Result<(), Reason> {
     let parsed =
         ParsedCertificate::try_from(leaf).map_err(|_| Reason::Text("it cannot be read".into()))?;
-    rustls::client::verify_server_name(&parsed, name).map_err(|error| match error {
-        rustls::Error::InvalidCertificate(error) => Reason::Chain(error),
-        error => Reason::Text(error.to_string()),
-    })?;
+    if let Some(name) = name {
+        rustls::client::verify_server_name(&parsed, name).map_err(|error| match error {
+            rustls::Error::InvalidCertificate(error) => Reason::Chain(error),
+            error => Reason::Text(error.to_string()),
+        })?;
+    }
     let certificate =
         Certificate::from_der(leaf).map_err(|_| Reason::Text("it cannot be read".into()))?;
     let validity = certificate.tbs_certificate().validity();
@@ -148,7 +154,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let mut reasons = Vec::new();
         for rule in &self.rules {
-            match rule.check(leaf, intermediates, name, now) {
+            match rule.check(leaf, intermediates, name, self.pins_need_name, now) {
                 Ok(()) => return Ok(ServerCertVerified::assertion()),
                 Err(reason) => reasons.push(reason.to_string()),
             }

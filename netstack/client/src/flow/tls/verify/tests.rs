@@ -58,7 +58,7 @@ fn certificate_pin(made: &Made) -> Authenticator {
 /// Nothing where the certificate is accepted, else the refusal.
 fn refusal(authenticators: &[Authenticator], made: &Made, name: &str, now: u64) -> String {
     let provider = Arc::new(rustls_graviola::default_provider());
-    let verifier = Verifier::new(authenticators, provider).unwrap();
+    let verifier = Verifier::new(authenticators, true, provider).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let now = UnixTime::since_unix_epoch(core::time::Duration::from_secs(now));
     match verifier.verify_server_cert(&made.der, &[], &name, &[], now) {
@@ -150,7 +150,7 @@ fn no_date_is_checked_by_a_clock_that_was_never_set() {
 #[test]
 fn an_anchor_that_is_no_certificate_is_refused_at_once() {
     let provider = Arc::new(rustls_graviola::default_provider());
-    let text =
-        Verifier::new(&[Authenticator::TrustAnchors(vec![vec![1, 2]])], provider).unwrap_err();
+    let text = Verifier::new(&[Authenticator::TrustAnchors(vec![vec![1, 2]])], true, provider)
+        .unwrap_err();
     assert!(text.contains("a trust anchor is no certificate"), "{text}");
 }

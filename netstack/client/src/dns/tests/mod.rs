@@ -1,0 +1,8 @@
+//! The resolver against scripted servers over the simulated wire, on its virtual clock.
+
+mod datagrams;
+mod names;
+#[cfg(feature = "tls")]
+mod secure;
+mod streams;
+mod world;

@@ -1,38 +1,49 @@
-//! What a resolution costs, by the number of bindings: `cargo bench -p mimic`.
+//! What a resolution and a lookup cost, by the number of bindings: `cargo bench -p mimic`.
 //!
-//! Each row is the median of many runs. The last column is the time by n log₂ n: where it does
-//! not grow, the time grows no faster than that.
+//! Per shape of the context, 10 to 10 000 bindings: the time to resolve must grow no faster than n log n, and the
+//! time of a lookup with log n. (That a lookup does not allocate is `tests/scale.rs`.)
 
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_lite::future::block_on;
 use mimic::{
     Ctx, Flow, Handle, Key, Policy, Protocol, Registry, Shutdown, default, flow, opt, req,
 };
 
-fn main() {
-    // without the argument that `cargo bench` gives, as under `cargo test`, one run is enough
-    let runs = if std::env::args().any(|arg| arg == "--bench") { 301 } else { 1 };
-    typical(runs);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = typical, by_bindings
+}
+criterion_main!(benches);
+
+/// Every shape with more and more bindings.
+fn by_bindings(criterion: &mut Criterion) {
     for (name, build) in SHAPES {
-        println!("\n{name}");
-        println!("{:>9} {:>12} {:>12} {:>14}", "bindings", "resolve", "get", "resolve/n·log");
+        let mut group = criterion.benchmark_group(name);
         for count in [10, 100, 1_000, 10_000] {
             let (registry, tcp) = registry();
             let keys: Vec<Key<usize>> = (0..count).map(|_| Key::new("k")).collect();
             let ctx = build(&keys, &tcp);
-            let runs = (runs * 10 / count).clamp(runs.min(11), runs);
-            let resolve = median(runs, 1, || drop(resolve(&registry, &ctx)));
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_function(BenchmarkId::new("resolve", count), |bencher| {
+                bencher.iter(|| resolve(&registry, &ctx));
+            });
             let middle = &keys[count / 2];
-            let get = median(runs, 1000, || drop(black_box(ctx.get(black_box(middle)))));
-            let scale = count as f64 * (count as f64).log2();
-            let by_scale = resolve.as_nanos() as f64 / scale;
-            println!("{count:>9} {resolve:>12.1?} {get:>12.1?} {by_scale:>11.1} ns");
+            group.throughput(Throughput::Elements(1));
+            group.bench_function(BenchmarkId::new("get", count), |bencher| {
+                bencher.iter(|| black_box(&ctx).get(black_box(middle)));
+            });
         }
+        group.finish();
     }
 }
 
@@ -69,7 +80,7 @@ const SHAPES: [(&str, Build); 5] = [
 ];
 
 /// Eight bindings as a program has them: what the user gave, and what follows from it.
-fn typical(runs: usize) {
+fn typical(criterion: &mut Criterion) {
     let mut registry = Registry::new();
     let tcp = registry.register("tcp", None, Null);
     let tls = registry.register("tls", 10, Null);
@@ -96,8 +107,9 @@ fn typical(runs: usize) {
                 (*scheme == "https").then(|| *config + *address + *port)
             },
         );
-    let time = median(runs, (runs as u32 * 10).min(1000), || drop(resolve(&registry, &ctx)));
-    println!("a typical resolution of 8 bindings: {time:.2?}");
+    criterion.bench_function("a typical resolution of 8 bindings", |bencher| {
+        bencher.iter(|| resolve(&registry, &ctx));
+    });
 }
 
 fn registry() -> (Registry, Handle<Null>) {
@@ -109,19 +121,6 @@ fn registry() -> (Registry, Handle<Null>) {
 fn resolve(registry: &Registry, ctx: &Ctx) -> mimic::Connected {
     let resolved = block_on(registry.resolve(black_box(ctx), &Policy::default()));
     resolved.expect("every shape has a candidate that connects")
-}
-
-/// The median time of one call, of `runs` batches.
-fn median(runs: usize, batch: u32, mut call: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            (0..batch).for_each(|_| call());
-            start.elapsed() / batch
-        })
-        .collect();
-    times.sort();
-    times[runs / 2]
 }
 
 /// A protocol that connects at once to a flow without octets.

@@ -111,6 +111,20 @@
 //! times. [`Policy::deadline`] ends the whole, and dropping the future does; then everything
 //! below is dropped too.
 //!
+//! # What it costs
+//!
+//! `cargo bench -p mimic` (criterion) prints the table, per shape of the context. On one core of a busy machine, medians:
+//!
+//! | bindings | 10 | 100 | 1 000 | 10 000 |
+//! | --- | --- | --- | --- | --- |
+//! | resolve: values of many keys | 1.7 µs | 7.2 µs | 53 µs | 0.73 ms |
+//! | resolve: a chain of derivations | 4.2 µs | 39 µs | 0.42 ms | 6.8 ms |
+//! | resolve: independent derivations | 7.7 µs | 77 µs | 0.70 ms | 15 ms |
+//! | resolve: a circle with a way out | 4.1 µs | 39 µs | 0.40 ms | 5.9 ms |
+//! | look one key up | 18 ns | 20 ns | 20 ns | 23 ns |
+//!
+//! A typical resolution (8 bindings, two protocols) takes 4.3 µs. A lookup allocates nothing.
+//!
 //! # Scope
 //!
 //! In scope: choosing, deriving, connecting, reporting. **Not** in scope: any protocol, any

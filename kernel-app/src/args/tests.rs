@@ -4,7 +4,7 @@ use core::time::Duration;
 use log::LevelFilter;
 
 fn words(line: &str) -> Vec<String> {
-    proto::words::split(line).unwrap()
+    shell_words::split(line).unwrap()
 }
 
 fn config(line: &str) -> Config {

@@ -226,7 +226,7 @@ fn the_json_report_fits_its_schema() {
     ] {
         let mut world = World::new();
         let line = world.fill(line) + " --report=json";
-        let words = proto::words::split(&line).unwrap();
+        let words = shell_words::split(&line).unwrap();
         let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
         let json = left.stderr.lines().find(|line| line.starts_with('{')).expect("a line of JSON");
         let report: serde_json::Value = serde_json::from_str(json).unwrap();

@@ -6,7 +6,6 @@
 //! | module | format |
 //! |---|---|
 //! | [`target`] | the URI that a boot names: RFC 3986, and the scp form of git |
-//! | [`words`] | a boot command line and its words |
 //! | [`authenticator`] | how a TLS peer is to be known: `none`, `key-fp:…`, `cert-fp:…`, `trust-anchor:…` |
 //! | [`quantity`] | times, sizes and hexadecimal octets as people type them |
 //! | [`dns`] | one question to a DNS server and its answer: RFC 1035 |
@@ -18,4 +17,3 @@ pub mod dns;
 pub mod icmp;
 pub mod quantity;
 pub mod target;
-pub mod words;

@@ -122,6 +122,16 @@ pub enum Output {
     Stdout,
 }
 
+impl Config {
+    /// What boot words say, the program's own name not among them.
+    ///
+    /// # Errors
+    /// The line that a user is told.
+    pub fn from_words(words: Vec<String>) -> Result<Self, String> {
+        crate::args::parse(words, Vec::new()).map_err(|error| error.to_string())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

@@ -28,7 +28,7 @@ fn the_model_splits_as_mirage_does() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(5_000))]
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_kernel_reads_what_the_rules_say(line in r#"[ab \-"\\'#$\t\n]{0,24}"#) {

@@ -135,3 +135,25 @@ fn arguments_of_a_feature_that_is_not_there_say_so() {
     // tests run with all features
     assert!(ARGUMENTS.iter().all(|argument| included(argument).is_ok()));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 5_000, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn any_words_are_a_configuration_or_one_line(
+        target in "(http|tcp|udp|raw|icmp)://[a-z0-9:.?=]{0,9}",
+        picked in proptest::collection::vec((0..ARGUMENTS.len(), "[0-9a-zA-Z:,./*= +-]{0,12}", proptest::bool::ANY), 0..4),
+        other in "\\PC{0,12}",
+    ) {
+        let known = picked.iter().map(|(index, value, bare)| match bare {
+            true => format!("--{}", ARGUMENTS[*index].name),
+            false => format!("--{}={value}", ARGUMENTS[*index].name),
+        });
+        let words = [target].into_iter().chain(known).chain([other]).collect();
+        if let Err(line) = Config::from_words(words) {
+            proptest::prop_assert!(!line.is_empty() && !line.contains('\n'), "{}", line);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Authenticator strings: the properties that the tests of `proto` check.
+#![no_main]
+
+#[path = "../../proto/tests/properties/mod.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|text: &str| properties::authenticator(text));

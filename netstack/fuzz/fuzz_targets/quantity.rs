@@ -1,0 +1,7 @@
+//! Times, sizes and hexadecimal: the properties that the tests of `proto` check.
+#![no_main]
+
+#[path = "../../proto/tests/properties/mod.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|text: &str| properties::quantity(text));

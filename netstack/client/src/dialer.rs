@@ -39,15 +39,18 @@ impl Dialer {
     /// A connection to the first address of `host` that takes one.
     pub async fn dial(&self, host: &Host, port: u16) -> Result<Box<dyn TcpStream>, Error> {
         let attempt = async {
-            let configuration = self.ready().await?;
+            let mut configuration = self.ready().await?;
             let request = match host {
                 Host::Ip(address) => Request::addresses([*address], port),
                 Host::Name(name) => match self.resolver.local(name)? {
                     Some(fixed) => Request::addresses(fixed, port),
-                    None => Request::name(name.as_str(), port),
+                    None => {
+                        configuration = self.name_servers(configuration).await?;
+                        Request::name(name.as_str(), port)
+                    }
                 },
             };
-            race::race(self, &configuration, request, &format!("{host}:{port}")).await
+            race::race(self, configuration, request, &format!("{host}:{port}")).await
         };
         self.within_limit(&format!("{host}:{port}"), attempt).await
     }
@@ -65,20 +68,63 @@ impl Dialer {
         let has_address = future::poll_once(self.net.ready()).await.is_some();
         Err(match has_address {
             true => Error { stage: Stage::Connect, target: target.into(), cause },
-            false => Error { stage: Stage::Network, target: "address (DHCP)".into(), cause },
+            false => {
+                let asked = match self.only {
+                    Some(Family::V4) => "DHCP",
+                    Some(Family::V6) => "router advertisements",
+                    None => "DHCP, router advertisements",
+                };
+                let target = format!("address ({asked})");
+                Error { stage: Stage::Network, target, cause }
+            }
         })
     }
 
-    /// The first address of `host`, for flows that cannot try one after the other.
+    /// The best address of `host`, for flows that cannot try one after the other.
     pub async fn address(&self, host: &Host) -> Result<IpAddr, Error> {
         let addresses = self.addresses(host).await?;
-        Ok(*addresses.first().expect("a lookup gives at least one address"))
+        Ok(*addresses.first().expect("there is at least one address"))
     }
 
-    /// The addresses of `host`, once the machine has one itself; at least one.
+    /// The addresses of `host`, at least one, in the order of RFC 6724: once the machine has an address
+    /// itself, and one for one of these unless none is to be expected.
     pub async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Error> {
-        self.ready().await?;
-        self.resolver.lookup(&self.net, host, &self.trace).await
+        let mut configuration = self.ready().await?;
+        if let Host::Name(name) = host
+            && self.resolver.local(name)?.is_none()
+        {
+            configuration = self.name_servers(configuration).await?;
+        }
+        let mut addresses = self.resolver.lookup(&self.net, host, &self.trace).await?;
+        if let Some(only) = self.only {
+            addresses.retain(|address| Family::of(*address) == only);
+            if addresses.is_empty() {
+                let cause = Cause::Name(format!("no {only} address (--{})", flag(only)));
+                return Err(Error { stage: Stage::Resolve, target: host.to_string(), cause });
+            }
+        }
+        let awaited = |configuration: &Configuration| {
+            let network = race::network(configuration, self.only);
+            addresses.iter().all(|address| network.awaits(*address))
+        };
+        if awaited(&configuration) {
+            configuration = self.wait(|configuration| !awaited(configuration)).await?;
+        }
+        race::network(&configuration, self.only).sort(&mut addresses);
+        Ok(addresses)
+    }
+
+    /// Waits for somebody to ask: servers may be named later than an address is given.
+    async fn name_servers(&self, configuration: Configuration) -> Result<Configuration, Error> {
+        if !self.resolver.servers.is_empty() || !configuration.dns_servers.is_empty() {
+            return Ok(configuration);
+        }
+        self.wait(|configuration| !configuration.dns_servers.is_empty()).await
+    }
+
+    async fn wait(&self, wanted: impl Fn(&Configuration) -> bool) -> Result<Configuration, Error> {
+        let configuration = self.net.ready_with(wanted).await;
+        configuration.map_err(|error| Error::net(Stage::Network, "address", error))
     }
 
     async fn ready(&self) -> Result<Configuration, Error> {
@@ -101,5 +147,13 @@ impl Dialer {
             outcome,
         });
         ready.map_err(|error| Error::net(Stage::Network, "address", error))
+    }
+}
+
+/// The argument that says that `only` this family is used.
+fn flag(only: Family) -> &'static str {
+    match only {
+        Family::V4 => "ipv4-only",
+        Family::V6 => "ipv6-only",
     }
 }

@@ -1,4 +1,5 @@
-//! Drives the state machine of happy eyeballs over a [`stack::Net`]: its queries by the resolver, its attempts by TCP.
+//! Drives the state machine of happy eyeballs over a [`stack::Net`]: its queries by the resolver, its attempts by TCP,
+//! its addresses as the network's configuration changes.
 //!
 //! Everything runs in the one future that is returned; dropping it ends every query and attempt.
 
@@ -11,11 +12,11 @@ use core::future::poll_fn;
 use core::task::{Context, Poll};
 use core::time::Duration;
 use happy_eyeballs::{
-    Answer, AttemptId, HappyEyeballs, Kind, Network, Outcome, Output, QueryId, Report, Request,
-    Service, Source,
+    Answer, AttemptId, Family, HappyEyeballs, Kind, Network, Outcome, Output, QueryId, Report,
+    Request, Service, Source,
 };
 use proto::dns::Data;
-use stack::{BoxFuture, Configuration, Instant, TcpStream};
+use stack::{BoxFuture, Configuration, Instant, IpVersion, TcpStream};
 use std::net::SocketAddr;
 
 /// Why a query or an attempt failed.
@@ -50,26 +51,28 @@ struct Pending {
 enum Event {
     Answered(QueryId, Answered),
     Connected(AttemptId, Connected),
+    Network(Configuration),
     TimedOut,
 }
 
 /// A connection to the first address that takes one. `target` is for errors.
 pub(crate) async fn race(
     dialer: &Dialer,
-    configuration: &Configuration,
+    configuration: Configuration,
     request: Request,
     target: &str,
 ) -> Result<Stream, Error> {
     let net = &dialer.net;
     let now = || net.now() - Instant::ZERO;
     let memory = dialer.memory.lock().clone();
-    let network = Network { only: dialer.only, ..network(configuration) };
-    let machine = HappyEyeballs::new(dialer.race.clone(), request, network, &memory, now());
+    let known = network(&configuration, dialer.only);
+    let machine = HappyEyeballs::new(dialer.race.clone(), request, known, &memory, now());
     let mut machine: HappyEyeballs<Fault> = machine.map_err(|error| Error {
         stage: Stage::Connect,
         target: target.into(),
         cause: Cause::Unable(error.to_string()),
     })?;
+    let mut changed = net.changed(configuration);
     let mut pending = Pending::default();
     let mut connected: Vec<(AttemptId, Stream)> = Vec::new();
     loop {
@@ -105,7 +108,7 @@ pub(crate) async fn race(
             }
         }
         let wait = machine.poll_timeout().map(|at| net.sleep(at.saturating_sub(now())));
-        match first(&mut pending, wait).await {
+        match first(&mut pending, &mut changed, wait).await {
             Event::Answered(query, Ok(Data::Addresses(addresses))) => {
                 machine.handle_addresses(now(), query, &addresses);
             }
@@ -127,19 +130,30 @@ pub(crate) async fn race(
             Event::Connected(attempt, Err(error)) => {
                 machine.handle_connect_failed(now(), attempt, Fault::Connect(error));
             }
+            Event::Network(configuration) => {
+                machine.handle_network(now(), network(&configuration, dialer.only));
+                changed = net.changed(configuration);
+            }
             Event::TimedOut => machine.handle_timeout(now()),
         }
     }
 }
 
-/// The first thing that happens; answers before connections before the timer.
-async fn first(pending: &mut Pending, mut wait: Option<BoxFuture<'static, ()>>) -> Event {
+/// The first thing that happens; answers before connections before the network before the timer.
+async fn first(
+    pending: &mut Pending,
+    changed: &mut BoxFuture<'static, Configuration>,
+    mut wait: Option<BoxFuture<'static, ()>>,
+) -> Event {
     poll_fn(|cx| {
         if let Some((query, answer)) = take_ready(&mut pending.queries, cx) {
             return Poll::Ready(Event::Answered(query, answer));
         }
         if let Some((attempt, result)) = take_ready(&mut pending.attempts, cx) {
             return Poll::Ready(Event::Connected(attempt, result));
+        }
+        if let Poll::Ready(configuration) = changed.as_mut().poll(cx) {
+            return Poll::Ready(Event::Network(configuration));
         }
         match wait.as_mut().map(|wait| wait.as_mut().poll(cx)) {
             Some(Poll::Ready(())) => Poll::Ready(Event::TimedOut),
@@ -176,12 +190,18 @@ fn service(service: proto::dns::Service) -> Service {
 }
 
 /// Where we can connect from; a host that does not say is asked by trying.
-fn network(configuration: &Configuration) -> Network {
-    if configuration.addresses.is_empty() {
-        return Network::default();
+pub(crate) fn network(configuration: &Configuration, only: Option<Family>) -> Network {
+    let Configuration { addresses, pending, mac, .. } = configuration;
+    // a host's sockets name neither addresses nor device
+    if addresses.is_empty() && mac.is_none() {
+        return Network { only, ..Network::default() };
     }
-    let sources = configuration.addresses.iter();
-    Network::of(sources.map(|cidr| Source::new(cidr.addr(), cidr.prefix_len())))
+    let sources = addresses.iter().map(|cidr| Source::new(cidr.addr(), cidr.prefix_len()));
+    let pending = pending.iter().map(|version| match version {
+        IpVersion::V4 => Family::V4,
+        IpVersion::V6 => Family::V6,
+    });
+    Network { pending: pending.collect(), only, ..Network::of(sources) }
 }
 
 /// The attempts as steps, and the queries that were given up: the resolver has noted the others.

@@ -38,6 +38,8 @@ pub(crate) struct Known {
     /// All endpoints, those already tried included, as if everything had been known from the start.
     endpoints: Vec<Endpoint>,
     skipped: Vec<(IpAddr, Skip)>,
+    /// There are addresses that only lack one of our own, which may come.
+    awaits_network: bool,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Known {
             services: Vec::new(),
             endpoints: Vec::new(),
             skipped: Vec::new(),
+            awaits_network: false,
             literals: Vec::new(),
         };
         for literal in literals.iter().map(IpAddr::to_canonical) {
@@ -170,6 +173,7 @@ impl Known {
             group += 1;
         };
         let mut skipped = Vec::new();
+        let mut awaited = false;
         for service in &self.services {
             let target = service.target.as_deref().unwrap_or(&self.names[0].text);
             let Some(name) = self.names.iter().find(|known| same_name(&known.text, target)) else {
@@ -185,7 +189,7 @@ impl Known {
             let v4 = service.ipv4_hints.iter().copied().map(IpAddr::V4).collect();
             let mut addresses = hinted(&name.v6, v6);
             addresses.extend(hinted(&name.v4, v4));
-            let addresses = usable(addresses, network, &mut skipped);
+            let addresses = usable(addresses, network, &mut skipped, &mut awaited);
             let ports = service.port.filter(|&port| port != 0);
             let ports = ports.as_ref().map_or(&request.ports[..], core::slice::from_ref);
             add(addresses, ports, &service.alpn);
@@ -194,8 +198,9 @@ impl Known {
         let origin = &self.names[0];
         let answers = origin.v6.iter().chain(&origin.v4).flatten();
         let addresses = answers.chain(&self.literals).copied().collect();
-        add(usable(addresses, network, &mut skipped), &request.ports, &[]);
+        add(usable(addresses, network, &mut skipped, &mut awaited), &request.ports, &[]);
         self.endpoints = endpoints;
+        self.awaits_network = awaited;
         for address in skipped {
             self.skip(address, Skip::NoLocalAddress);
         }
@@ -227,6 +232,11 @@ impl Known {
         self.endpoints.iter().filter(first).any(|e| Family::of(e.remote.ip()) == family)
     }
 
+    /// Whether there are addresses that a pending family could reach.
+    pub fn awaits_network(&self) -> bool {
+        self.awaits_network
+    }
+
     /// What the service records say of an endpoint.
     pub fn alpn(&self, remote: SocketAddr) -> Vec<Vec<u8>> {
         let endpoint = self.endpoints.iter().find(|endpoint| endpoint.remote == remote);
@@ -240,10 +250,19 @@ impl Known {
     }
 }
 
-/// Leaves out what no connection could start to, or translates it.
-fn usable(addresses: Vec<IpAddr>, network: &Network, skipped: &mut Vec<IpAddr>) -> Vec<IpAddr> {
+/// Leaves out what no connection could start to, now or ever, or translates it.
+fn usable(
+    addresses: Vec<IpAddr>,
+    network: &Network,
+    skipped: &mut Vec<IpAddr>,
+    awaited: &mut bool,
+) -> Vec<IpAddr> {
     let mut kept = Vec::new();
     for address in addresses {
+        if network.awaits(address) {
+            *awaited = true;
+            continue;
+        }
         // RFC 8305 §7.1: an IPv4 address behind a NAT64 has an IPv6 one
         let near = |v4: Ipv4Addr| v4.is_loopback() || v4.is_link_local();
         let translated = match (network.translator(), address) {

@@ -159,7 +159,8 @@ impl<E> HappyEyeballs<E> {
 
     /// The machine's own addresses changed: a router advertisement came after DHCP, a lease ended. A
     /// family that now has an address is asked for and takes its turn; of a family that has none any
-    /// more nothing new is tried. Queries and attempts that run go on.
+    /// more nothing new is tried, and of one that is not pending any more nothing is waited for.
+    /// Queries and attempts that run go on.
     pub fn handle_network(&mut self, now: Duration, network: Network) {
         self.handle(now, |machine| {
             machine.network = network;
@@ -289,7 +290,7 @@ impl<E> HappyEyeballs<E> {
         match self.network.preferred() {
             // a family that did not work of late is not waited for
             Family::V6
-                if self.memory.doubts(Family::V6, self.now) && self.network.asks(Family::V4) =>
+                if self.memory.doubts(Family::V6, self.now) && self.network.serves(Family::V4) =>
             {
                 Family::V4
             }
@@ -316,7 +317,8 @@ impl<E> HappyEyeballs<E> {
     /// asked in hope, and servers that leave them unanswered must not make a failure slow.
     fn services_given_up(&self) -> Option<Duration> {
         let ended = self.queries.addresses_ended()?;
-        let idle = !self.any_live() && self.next_endpoint().is_none();
+        let idle =
+            !self.any_live() && self.next_endpoint().is_none() && !self.known.awaits_network();
         (idle && self.queries.is_open(Kind::Service))
             .then(|| ended.saturating_add(self.config.resolution_delay))
     }
@@ -352,6 +354,7 @@ impl<E> HappyEyeballs<E> {
         } else if self.any_live() {
             self.state = State::Connecting;
         } else if self.queries.addresses_ended().is_none()
+            || self.known.awaits_network()
             || self.services_given_up().is_some_and(|time| time > self.now)
         {
             self.state = State::Resolving;

@@ -61,6 +61,10 @@ pub struct Network {
     /// The machine's own addresses; `None` when they are not known: then both families are taken to
     /// work, and the rules that look at the source do not apply (RFC 6724 §6).
     pub sources: Option<Vec<Source>>,
+    /// Families for which an address of the machine's own may still come: their records are asked
+    /// for, and what they say is kept until the address is there or
+    /// [`handle_network`](crate::HappyEyeballs::handle_network) says that none will come.
+    pub pending: Vec<Family>,
     /// Use this family only, whatever addresses there are.
     pub only: Option<Family>,
     /// The network's NAT64; it is used where IPv4 itself cannot be.
@@ -87,10 +91,28 @@ impl Network {
             })
     }
 
-    /// Whether names are worth resolving for `family`: it has an address from which the Internet
-    /// can be reached, or no family has one and this has at least a local one. Link-local IPv6
-    /// alone, which every interface has, does not make a dual-stack network.
+    /// Whether connections to `destination` may come to have a source address that reaches so far,
+    /// but have none now.
+    pub fn awaits(&self, destination: IpAddr) -> bool {
+        let family = Family::of(destination);
+        let reaches = |source: Source| scope(source.address) >= scope(destination);
+        self.only.is_none_or(|only| only == family)
+            && self.sources.is_some()
+            && self.pending.contains(&family)
+            && !self.source(destination).is_some_and(reaches)
+    }
+
+    /// Whether names are worth resolving for `family`: it [serves](Self::serves), or is still being
+    /// configured.
     pub fn asks(&self, family: Family) -> bool {
+        let allowed = self.only.is_none_or(|only| only == family);
+        self.serves(family) || allowed && self.pending.contains(&family)
+    }
+
+    /// Whether `family` is one to reach the Internet over: it has an address for that, or no family
+    /// has one and this has at least a local one. Link-local IPv6 alone, which every interface has,
+    /// does not make a dual-stack network.
+    pub fn serves(&self, family: Family) -> bool {
         let global = |family| {
             self.has(family)
                 && self.sources.as_ref().is_none_or(|sources| {
@@ -104,13 +126,13 @@ impl Network {
 
     /// The NAT64, where there is one to use: no IPv4 of one's own, but IPv6.
     pub(crate) fn translator(&self) -> Option<Nat64> {
-        self.nat64.filter(|_| !self.asks(Family::V4) && self.asks(Family::V6))
+        self.nat64.filter(|_| !self.asks(Family::V4) && self.serves(Family::V6))
     }
 
     /// The family whose answer is worth waiting for: the one that the policy puts first among
-    /// global addresses, or the only one that is asked for.
+    /// global addresses, or the only one that serves.
     pub(crate) fn preferred(&self) -> Family {
-        match (self.asks(Family::V6), self.asks(Family::V4)) {
+        match (self.serves(Family::V6), self.serves(Family::V4)) {
             (true, false) => Family::V6,
             (false, true) => Family::V4,
             _ => {

@@ -83,6 +83,24 @@ pub trait Net: Send + Sync + 'static {
     fn settle(&self) -> BoxFuture<'static, ()>;
 }
 
+impl dyn Net {
+    /// As [`Net::ready`], and then waits until the configuration is as `wanted`, while it may still
+    /// become so (see [`Configuration::pending`]); gives it as it is in the end.
+    ///
+    /// # Errors
+    /// As [`Net::ready`].
+    pub async fn ready_with(
+        &self,
+        wanted: impl Fn(&Configuration) -> bool,
+    ) -> Result<Configuration, Error> {
+        let mut configuration = self.ready().await?;
+        while !wanted(&configuration) && !configuration.pending.is_empty() {
+            configuration = self.changed(configuration).await;
+        }
+        Ok(configuration)
+    }
+}
+
 /// A TCP connection.
 ///
 /// Reading yields 0 after the peer's FIN, and an [`std::io::Error`] that holds an [`Error`] (see
@@ -300,6 +318,18 @@ pub struct Configuration {
     pub mac: Option<[u8; 6]>,
     /// The DHCP server that assigned the IPv4 address.
     pub dhcp_server: Option<Ipv4Addr>,
+    /// Families that are still being configured: a DHCP server or routers have been asked and have
+    /// not answered, or an address is being checked, so that an address and name servers may come
+    /// yet. Silence counts as an answer after six seconds (what comes later is followed all the same).
+    pub pending: Vec<IpVersion>,
+}
+
+impl Configuration {
+    /// Whether we have an address of that family, be it a link-local one.
+    #[must_use]
+    pub fn has(&self, family: IpVersion) -> bool {
+        self.addresses.iter().any(|cidr| IpVersion::of(cidr.addr()) == family)
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! happens.
 //!
 //! Scene words: `dual` (else `v4`, `v6`, `link6` = IPv4 and only link-local IPv6, `none`,
-//! `unknown`), `prefer4`, `only4`, `nat64`, `https`, `alpn=h2,h3`, `to=6a,4a` (addresses instead of
+//! `unknown`, `late6` = `link6` while IPv6 is still being configured, `late4` = `v6` while IPv4 is),
+//! `prefer4`, `only4`, `nat64`, `https`, `alpn=h2,h3`, `to=6a,4a` (addresses instead of
 //! the name), `ports=443,80`, `count=2`, `delay=0` (resolution), `attempt=100` (attempt delay),
 //! `tries=1`, `limit=3000`, `used=6a/40` (worked in 40 ms), `bad=6a` (failed of late), `doubt6`
 //! (IPv6 silent of late).
@@ -66,15 +67,21 @@ fn network_of(word: &str) -> Network {
     let own: &[&str] = match word {
         "dual" => &["2600:0:0:1::2/64", "fe80::2/64", "10.0.0.2/24"],
         "v4" => &["10.0.0.2/24"],
-        "v6" => &["2600:0:0:1::2/64", "fe80::2/64"],
-        "link6" => &["10.0.0.2/24", "fe80::2/64"],
+        "v6" | "late4" => &["2600:0:0:1::2/64", "fe80::2/64"],
+        "link6" | "late6" => &["10.0.0.2/24", "fe80::2/64"],
         "none" => &[],
         other => panic!("unknown network {other}"),
     };
-    Network::of(own.iter().map(|text| {
+    let mut network = Network::of(own.iter().map(|text| {
         let (address, len) = text.split_once('/').unwrap();
         Source::new(address.parse().unwrap(), len.parse().unwrap())
-    }))
+    }));
+    match word {
+        "late6" => network.pending.push(Family::V6),
+        "late4" => network.pending.push(Family::V4),
+        _ => {}
+    }
+    network
 }
 
 /// A machine with a driver that answers by words.
@@ -102,8 +109,9 @@ impl Scene {
             let number = || value.parse::<u64>().unwrap();
             let list = || value.split(',');
             match key {
-                "dual" | "v4" | "v6" | "link6" | "none" => {
-                    network.sources = network_of(key).sources
+                "dual" | "v4" | "v6" | "link6" | "late6" | "late4" | "none" => {
+                    Network { sources: network.sources, pending: network.pending, .. } =
+                        network_of(key);
                 }
                 "unknown" => network.sources = None,
                 "prefer4" => network.policy = Policy::prefer_ipv4(),

@@ -126,6 +126,7 @@ fn network(octets: &mut Octets<'_>) -> Network {
     let sources = sources.collect();
     Network {
         sources: (choice < 32).then_some(sources),
+        pending: [vec![], vec![], vec![Family::V4], vec![Family::V6]][octets.below(4)].clone(),
         only: [None, None, Some(Family::V4), Some(Family::V6)][octets.below(4)],
         nat64: octets.flip().then_some(Nat64::WELL_KNOWN),
         policy: if octets.flip() { Policy::prefer_ipv4() } else { Policy::default() },
@@ -414,8 +415,8 @@ impl World {
             let over = last && self.heard >= known.last + self.config.resolve_timeout;
             !(known.closed || over)
         });
-        // without either, only the next attempt is to be waited for
-        let soon = timer <= self.heard + ATTEMPT_FLOOR;
+        // without either, only the next attempt is to be waited for, or addresses of our own
+        let soon = timer <= self.heard + ATTEMPT_FLOOR || !self.network.pending.is_empty();
         let state = self.machine.state();
         assert!(attempts || queries || soon, "a dead end, {state}: {:?}", self.machine);
     }

@@ -9,7 +9,8 @@ use smoltcp::time::Duration;
 use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::config::{Config, Ipv4, Ipv6, is_host_v4};
-use super::discovery::{Assigned, Discovery, Options};
+use super::discovery::{Assigned, Discovery, Options, PATIENCE};
+use super::state::earliest;
 use super::watch::Watch;
 use crate::{Cidr, Configuration, Error, Instant, IpVersion, Unreachable};
 
@@ -25,6 +26,8 @@ pub(super) struct Addressing {
     mtu: usize,
     dhcp: Option<SocketHandle>,
     lease: Option<Lease>,
+    /// While no DHCP server has answered: until when silence says nothing.
+    patience: Option<Instant>,
     discovery: Discovery,
     applied: Applied,
 }
@@ -86,11 +89,13 @@ impl Addressing {
             mtu,
             dhcp: None,
             lease: None,
+            patience: None,
             discovery: Discovery::new(options, now),
             applied: Applied::default(),
         };
         if let Ipv4::Dhcp { hostname } = &addressing.ipv4 {
             addressing.dhcp = Some(sockets.add(client(hostname.as_deref())));
+            addressing.patience = Some(now + PATIENCE);
         }
         addressing.apply(iface);
         addressing
@@ -115,12 +120,13 @@ impl Addressing {
             // A full queue loses it, as a wire might.
             device.send(&frame);
         }
-        // Both, always.
+        // All, always.
         let changed = discovery.take_changed();
-        self.poll_lease(sockets) || changed
+        let waited = self.patience.take_if(|end| *end <= now).is_some();
+        self.poll_lease(now, sockets) || changed || waited
     }
 
-    fn poll_lease(&mut self, sockets: &mut SocketSet<'static>) -> bool {
+    fn poll_lease(&mut self, now: Instant, sockets: &mut SocketSet<'static>) -> bool {
         let Some(handle) = self.dhcp else { return false };
         let lease = match sockets.get_mut::<dhcpv4::Socket>(handle).poll() {
             None => return false,
@@ -140,13 +146,14 @@ impl Addressing {
             ),
             None => log::warn!("DHCP: the lease has ended"),
         }
+        self.patience = lease.is_none().then(|| now + PATIENCE);
         self.lease = lease;
         true
     }
 
     /// When [`Self::poll`] has something to do, but for what the DHCP client does as a socket.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.discovery.poll_timeout()
+        earliest(self.patience, self.discovery.poll_timeout())
     }
 
     /// Tells the interface about addresses and routes, where they are not what it knows.
@@ -224,6 +231,13 @@ impl Addressing {
             mtu: Some(self.mtu()),
             mac: Some(self.hardware_addr),
             dhcp_server: lease.map(|l| l.server),
+            pending: [
+                (self.patience.is_some(), IpVersion::V4),
+                (self.discovery.is_pending(), IpVersion::V6),
+            ]
+            .into_iter()
+            .filter_map(|(pending, family)| pending.then_some(family))
+            .collect(),
         }
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Discovery {
     mtu: Option<usize>,
     /// When the next router solicitation is due, and the time until the one after it.
     solicitation: Option<(Instant, Duration)>,
+    /// While no router has been heard: until when silence says nothing.
+    patience: Option<Instant>,
     outbox: VecDeque<Vec<u8>>,
     /// For jitter and nonces, which need not be secret.
     chance: u64,
@@ -110,6 +112,7 @@ impl Discovery {
             domains: Lasting::new(MAX_DOMAINS),
             mtu: None,
             solicitation: None,
+            patience: None,
             outbox: VecDeque::new(),
             chance: options.seed,
             changed: false,
@@ -127,6 +130,7 @@ impl Discovery {
             }
             if discovery.options.advertisements {
                 discovery.solicitation = Some((now, SOLICITATION_INTERVAL));
+                discovery.patience = Some(now + PATIENCE);
             }
             discovery.handle_time(now);
         }
@@ -177,6 +181,7 @@ impl Discovery {
         self.addresses.retain(|a| a.valid_until > now);
         self.servers.expire(now);
         self.domains.expire(now);
+        self.patience = self.patience.filter(|end| *end > now);
         let had_router = !self.routers.is_empty();
         self.routers.expire(now);
         if had_router && self.routers.is_empty() {
@@ -215,6 +220,7 @@ impl Discovery {
         phases
             .chain(lives)
             .chain(self.solicitation.map(|(due, _)| due))
+            .chain(self.patience)
             .chain(self.routers.next_deadline(now))
             .chain(self.servers.next_deadline())
             .chain(self.domains.next_deadline())
@@ -258,6 +264,12 @@ impl Discovery {
         self.routers.shunned(self.now)
     }
 
+    /// Whether an address is being checked, or routers have not had the time to answer.
+    pub(super) fn is_pending(&self) -> bool {
+        let tentative = |a: &Address| matches!(a.phase, Phase::Tentative { .. });
+        self.patience.is_some() || self.addresses.iter().any(tentative)
+    }
+
     /// Name servers.
     pub(super) fn servers(&self) -> Vec<Ipv6Addr> {
         self.servers.list()
@@ -287,6 +299,7 @@ impl Discovery {
         let now = self.now;
         let Advertisement { router, lifetime, preference, mtu, prefixes, servers, domains } =
             advertisement;
+        self.patience = None;
         let had_router = !self.routers.is_empty();
         self.routers.advertised(router, lifetime, preference, now);
         if !self.routers.is_empty() {
@@ -420,6 +433,7 @@ impl Discovery {
     fn search(&mut self) {
         let due = self.now + SOLICITATION_INTERVAL;
         self.solicitation = Some((due, SOLICITATION_INTERVAL));
+        self.patience = Some(self.now + PATIENCE);
     }
 
     fn send(&mut self, frame: Vec<u8>) {
@@ -443,7 +457,7 @@ impl Discovery {
     /// All that others can see, to notice changes.
     fn outline(&self) -> impl PartialEq + use<> {
         let (servers, domains) = (self.servers(), self.domains());
-        (self.assigned(), self.routers(), servers, domains, self.mtu)
+        (self.assigned(), self.routers(), servers, domains, self.mtu, self.is_pending())
     }
 
     /// 0 to 1.
@@ -472,6 +486,10 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const SOLICITATION_INTERVAL: Duration = Duration::from_secs(4);
 /// SOL_MAX_RT of RFC 7559 §2.
 const MAX_SOLICITATION_INTERVAL: Duration = Duration::from_secs(3600);
+/// How long a router may take before silence means that there is none: a lost solicitation is made
+/// good after 4 s, give or take a tenth, the answer may take half a second (MAX_RA_DELAY_TIME of RFC
+/// 4861 §10), and the address made of it is checked for one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 const TWO_HOURS: Duration = Duration::from_secs(7200);
 /// RFC 8200 §5.
 const MIN_MTU: usize = 1280;

@@ -186,6 +186,13 @@ impl State {
         }
     }
 
+    /// The next hops of what waits in queues.
+    pub(super) fn hops_of_datagrams(&self) -> Vec<(IpAddr, bool)> {
+        let ports = self.datagrams.values();
+        let waits = |port: &&Port| self.sockets.get::<udp::Socket>(port.handle).send_queue() > 0;
+        ports.filter(waits).filter_map(|port| Some((port.next_hop?.0, true))).collect()
+    }
+
     /// Throws away what waits for a silent neighbour, and says so.
     pub(super) fn fail_silent_datagrams(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         for port in self.datagrams.values_mut() {

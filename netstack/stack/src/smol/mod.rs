@@ -22,7 +22,7 @@
 //! duplicate address detection (see `discovery`), both families at once, TCP (both ways; CUBIC,
 //! window scaling, selective acknowledgements sent), UDP, raw IP, answers to echo requests,
 //! segmentation and checksum offload where the device has it, ICMP errors reported to connecting
-//! TCP and to UDP sockets, lingering of closed connections, acknowledgements that a peer accepts
+//! TCP and to UDP sockets, several neighbours asked for at a time (see `neighbors`), lingering of closed connections, acknowledgements that a peer accepts
 //! while we repeat ourselves (smoltcp's own are not, see `acks`).
 //! **Not** implemented: DHCPv6, duplicate address detection for IPv4, IP fragmentation on sending,
 //! path MTU discovery, multicast membership, urgent data, routes other than a default route a
@@ -35,6 +35,8 @@ mod config;
 mod configure;
 mod datagram;
 mod discovery;
+mod membership;
+mod neighbors;
 mod raw;
 mod reactor;
 mod stack;

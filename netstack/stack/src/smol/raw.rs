@@ -154,6 +154,13 @@ impl Drop for RawIp {
 }
 
 impl State {
+    /// The next hops of what waits in queues.
+    pub(super) fn hops_of_raws(&self) -> Vec<(IpAddr, bool)> {
+        let entries = self.raws.values();
+        let waits = |entry: &&Raw| self.sockets.get::<raw::Socket>(entry.handle).send_queue() > 0;
+        entries.filter(waits).filter_map(|entry| Some((entry.next_hop?.0, true))).collect()
+    }
+
     /// Throws away what waits for a silent neighbour, and says so.
     pub(super) fn fail_silent_raws(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         for entry in self.raws.values_mut() {

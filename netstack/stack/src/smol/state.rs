@@ -11,6 +11,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress};
 use super::config::{Config, Random, TcpOptions};
 use super::configure::Addressing;
 use super::datagram::Datagrams;
+use super::neighbors::question;
 use super::raw::Raws;
 use super::stack::Turn;
 use super::tcp::{Connections, Graves, Listeners};
@@ -153,6 +154,7 @@ impl State {
             }
         }
         turn.more |= sending;
+        self.ask_for_neighbors(now, device);
         self.check_connections(now, Phase::Sent);
         self.refill_listeners();
         self.tend_graves(now);
@@ -172,7 +174,7 @@ impl State {
         });
         due = earliest(due, self.connections_deadline());
         due = earliest(due, self.graves_deadline());
-        due = earliest(due, device.seen().next_verdict(now));
+        due = earliest(due, device.seen().neighbors.next_deadline(now));
         due = earliest(due, self.addressing.next_deadline());
         if device.exhausted() {
             due = earliest(due, Some(now + TRANSMIT_RETRY));
@@ -182,7 +184,7 @@ impl State {
 
     /// Fails what waits for a neighbour that does not answer.
     fn check_neighbors<D: Device>(&mut self, now: Instant, device: &mut Watch<D>) {
-        let seen = device.seen();
+        let seen = &device.seen().neighbors;
         if let Some(router) = self.addressing.gateway_v6()
             && seen.is_silent(router.into(), Instant::ZERO, now)
         {
@@ -194,6 +196,27 @@ impl State {
         self.fail_silent_connections(is_silent);
         self.fail_silent_datagrams(is_silent);
         self.fail_silent_raws(is_silent);
+    }
+
+    /// Asks for the neighbours that somebody waits for, where smoltcp does not.
+    fn ask_for_neighbors<D: Device>(&mut self, now: Instant, device: &mut Watch<D>) {
+        let mut awaited = self.hops_of_connections();
+        awaited.extend(self.hops_of_datagrams());
+        awaited.extend(self.hops_of_raws());
+        for (hop, new) in awaited {
+            let group = match hop {
+                IpAddr::V4(hop) => hop.is_multicast() || hop.is_broadcast(),
+                IpAddr::V6(hop) => hop.is_multicast(),
+            };
+            if group || !device.seen().neighbors.is_due(hop, new, now) {
+                continue;
+            }
+            let Ok(source) = self.source_address(hop) else { continue };
+            let mac = self.addressing.hardware_addr();
+            if question(mac, source, hop).is_some_and(|frame| device.send(&frame)) {
+                device.seen().neighbors.asked(hop, now);
+            }
+        }
     }
 
     /// Which of our addresses a packet to `dst` comes from.

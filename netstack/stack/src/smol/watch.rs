@@ -1,9 +1,10 @@
 //! A device between smoltcp and the real one, which sees every frame go by.
 //!
 //! smoltcp keeps to itself two things that an error message needs: which neighbours do not answer
-//! (ARP, RFC 826; neighbour discovery, RFC 4861 §7.2) and the ICMP errors that concern a TCP or UDP
+//! (see [`Neighbors`]) and the ICMP errors that concern a TCP or UDP
 //! socket (RFC 792; RFC 4443 §3.1). Both can be read off the frames. It also caps the MTU, notices
-//! when the transmit queue is full, and mends acknowledgements (see [`Acks`]).
+//! when the transmit queue is full, and mends acknowledgements (see [`Acks`]) and reports of
+//! multicast groups (see [`membership`]).
 
 use core::cell::{Cell, RefCell};
 use core::net::{IpAddr, SocketAddr};
@@ -17,6 +18,8 @@ use smoltcp::wire::{
 
 use super::acks::Acks;
 use super::discovery::{Heard, hear};
+use super::membership;
+use super::neighbors::Neighbors;
 use super::state::timestamp;
 use crate::{Instant, Unreachable};
 
@@ -35,7 +38,7 @@ pub(super) struct Seen {
     now: Instant,
     /// ICMP errors about packets of ours, oldest first; never more than [`MAX_EVENTS`].
     pub(super) errors: Vec<IcmpError>,
-    pending: Vec<Pending>,
+    pub(super) neighbors: Neighbors,
     pub(super) acks: Acks,
     /// Messages about addresses and routers, oldest first; never more than [`MAX_HEARD`].
     pub(super) heard: Vec<Heard>,
@@ -56,13 +59,6 @@ pub(super) struct IcmpError {
 pub(super) enum Transport {
     Tcp,
     Udp,
-}
-
-/// A neighbour that was asked for and has not answered.
-struct Pending {
-    addr: IpAddr,
-    requests: u32,
-    last: Instant,
 }
 
 impl<D: Device> Watch<D> {
@@ -115,44 +111,10 @@ impl<D: Device> Watch<D> {
 }
 
 impl Seen {
-    /// Whether `addr` was asked for [`REQUESTS`] times, lately and in vain, and most of that on
-    /// behalf of someone who waits since `since`.
-    pub(super) fn is_silent(&self, addr: IpAddr, since: Instant, now: Instant) -> bool {
-        self.pending.iter().any(|p| {
-            p.addr == addr
-                && p.requests >= REQUESTS
-                && p.last >= since + REQUEST_INTERVAL * (REQUESTS - 1)
-                && (REQUEST_INTERVAL..STALE).contains(&now.duration_since(p.last))
-        })
-    }
-
-    /// When [`Self::is_silent`] may next become true for some neighbour.
-    pub(super) fn next_verdict(&self, now: Instant) -> Option<Instant> {
-        self.pending
-            .iter()
-            .filter(|p| p.requests >= REQUESTS)
-            .map(|p| p.last + REQUEST_INTERVAL)
-            .filter(|at| *at > now)
-            .min()
-    }
-
-    fn asked(&mut self, addr: IpAddr) {
-        let now = self.now;
-        self.pending.retain(|p| now.duration_since(p.last) < STALE);
-        if let Some(pending) = self.pending.iter_mut().find(|p| p.addr == addr) {
-            pending.requests += 1;
-            pending.last = now;
-        } else if self.pending.len() < MAX_EVENTS {
-            self.pending.push(Pending { addr, requests: 1, last: now });
-        }
-    }
-
-    fn answered(&mut self, addr: IpAddr) {
-        self.pending.retain(|p| p.addr != addr);
-    }
-
     fn sent(&mut self, frame: &mut [u8]) {
         self.acks.sent(frame, !self.checksum_offload);
+        membership::correct(frame);
+        let now = self.now;
         let Ok(frame) = EthernetFrame::new_checked(&*frame) else { return };
         match frame.ethertype() {
             EthernetProtocol::Arp => {
@@ -160,14 +122,14 @@ impl Seen {
                     && arp.operation() == ArpOperation::Request
                     && let Ok(target) = <[u8; 4]>::try_from(arp.target_protocol_addr())
                 {
-                    self.asked(IpAddr::from(target));
+                    self.neighbors.asked(IpAddr::from(target), now);
                 }
             }
             EthernetProtocol::Ipv6 => {
                 if let Some(icmp) = icmpv6(frame.payload())
                     && icmp.msg_type() == Icmpv6Message::NeighborSolicit
                 {
-                    self.asked(icmp.target_addr().into());
+                    self.neighbors.asked(icmp.target_addr().into(), now);
                 }
             }
             _ => {}
@@ -182,7 +144,7 @@ impl Seen {
                 if let Ok(arp) = ArpPacket::new_checked(frame.payload())
                     && let Ok(source) = <[u8; 4]>::try_from(arp.source_protocol_addr())
                 {
-                    self.answered(IpAddr::from(source));
+                    self.neighbors.answered(IpAddr::from(source));
                 }
             }
             // The common case must be cheap: one look at the protocol octet (RFC 791 §3.1).
@@ -196,7 +158,7 @@ impl Seen {
                 if let Some(icmp) = icmpv6(frame.payload()) {
                     match icmp.msg_type() {
                         Icmpv6Message::NeighborAdvert => {
-                            self.answered(icmp.target_addr().into());
+                            self.neighbors.answered(icmp.target_addr().into());
                         }
                         Icmpv6Message::DstUnreachable => self.icmpv6_error(frame.payload(), &icmp),
                         _ => {}
@@ -377,12 +339,6 @@ impl<T: TxToken> TxToken for Tx<'_, T> {
     }
 }
 
-/// Requests without an answer after which a neighbour counts as absent: three, a second apart
-/// (MAX_MULTICAST_SOLICIT and RETRANS_TIMER of RFC 4861 §10; ARP says nothing).
-const REQUESTS: u32 = 3;
-const REQUEST_INTERVAL: core::time::Duration = core::time::Duration::from_secs(1);
-/// A request older than that says nothing about now.
-const STALE: core::time::Duration = core::time::Duration::from_secs(5);
 /// Bounds what a peer can make us remember.
 const MAX_EVENTS: usize = 32;
 /// As many as one turn receives.
@@ -390,39 +346,8 @@ const MAX_HEARD: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use core::net::Ipv4Addr;
 
     use super::*;
-
-    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
-
-    fn arp(operation: u8, source: [u8; 4], target: [u8; 4]) -> Vec<u8> {
-        let mut frame = vec![0; 14 + 28];
-        frame[12..14].copy_from_slice(&[8, 6]);
-        frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, operation]);
-        frame[28..32].copy_from_slice(&source);
-        frame[38..42].copy_from_slice(&target);
-        frame
-    }
-
-    #[test]
-    fn a_neighbour_is_silent_after_three_requests_and_a_second() {
-        let mut seen = Seen::default();
-        for second in 0..3 {
-            seen.now = Instant::from_millis(second * 1000);
-            assert!(!seen.is_silent(HOST, Instant::ZERO, seen.now));
-            seen.sent(&mut arp(1, [192, 0, 2, 1], [192, 0, 2, 9]));
-        }
-        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(2999)));
-        assert_eq!(seen.next_verdict(Instant::from_millis(2500)), Some(Instant::from_millis(3000)));
-        assert!(seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(3000)));
-        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(7000)), "long ago");
-        let late = Instant::from_millis(10);
-        assert!(!seen.is_silent(HOST, late, Instant::from_millis(3000)), "has not waited enough");
-
-        seen.received(&arp(2, [192, 0, 2, 9], [192, 0, 2, 1]));
-        assert!(!seen.is_silent(HOST, Instant::ZERO, Instant::from_millis(3000)));
-    }
 
     #[test]
     fn an_icmp_error_names_the_socket() {
@@ -485,6 +410,6 @@ mod tests {
             seen.received(&frame);
             seen.sent(&mut frame);
         }
-        assert!(seen.errors.len() <= MAX_EVENTS && seen.pending.len() <= MAX_EVENTS);
+        assert!(seen.errors.len() <= MAX_EVENTS && seen.heard.len() <= MAX_HEARD);
     }
 }

@@ -96,6 +96,19 @@ pub(super) fn probe(mac: [u8; 6], target: Ipv6Addr, nonce: Nonce) -> Vec<u8> {
     frame(mac, Ipv6Addr::UNSPECIFIED, solicited_node(target), message)
 }
 
+/// Asks for the Ethernet address of `target` (RFC 4861 §7.2.2).
+pub(in crate::smol) fn neighbor_solicitation(
+    mac: [u8; 6],
+    src: Ipv6Addr,
+    target: Ipv6Addr,
+) -> Vec<u8> {
+    let mut message = vec![NEIGHBOR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend_from_slice(&target.octets());
+    message.extend_from_slice(&[OPTION_SOURCE, 1]);
+    message.extend_from_slice(&mac);
+    frame(mac, src, solicited_node(target), message)
+}
+
 /// Tells everyone that `target` is ours (RFC 4861 §7.2.4: solicited from no address).
 pub(super) fn defence(mac: [u8; 6], target: Ipv6Addr) -> Vec<u8> {
     let override_flag = 0x20;

@@ -31,7 +31,7 @@ use std::collections::VecDeque;
 
 pub(super) use advertisement::Advertisement;
 use advertisement::Prefix;
-pub(super) use message::{Heard, hear};
+pub(super) use message::{Heard, hear, neighbor_solicitation};
 use message::{Nonce, defence, probe, router_solicitation};
 use routers::{Lasting, Routers, end};
 

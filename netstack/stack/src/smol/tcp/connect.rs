@@ -117,7 +117,7 @@ impl State {
         let until = now + self.tcp.connect_timeout;
         let local = SocketAddr::new(source, port);
         let id = self.next_id();
-        let role = Role::Opening { since: now, until, next_hop };
+        let role = Role::Opening { since: now, until, next_hop, new: true };
         self.connections.insert(id, Connection::new(handle, role, local, remote));
         Ok(id)
     }

@@ -60,6 +60,8 @@ enum Role {
         since: Instant,
         until: Instant,
         next_hop: IpAddr,
+        /// No turn has passed.
+        new: bool,
     },
     /// Listening or answering a SYN, for that listener.
     Offered(Id),
@@ -175,6 +177,15 @@ impl State {
         for id in ids {
             self.fail_attempt(id, Error::Unreachable(why));
         }
+    }
+
+    /// The next hops of all attempts, and whether each is a new one, which none is the next time.
+    pub(super) fn hops_of_connections(&mut self) -> Vec<(IpAddr, bool)> {
+        let hop = |connection: &mut Connection| match &mut connection.role {
+            Role::Opening { next_hop, new, .. } => Some((*next_hop, core::mem::take(new))),
+            _ => None,
+        };
+        self.connections.values_mut().filter_map(hop).collect()
     }
 
     /// Fails the attempts whose next hop is silent.

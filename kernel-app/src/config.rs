@@ -9,7 +9,9 @@ use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
 use proto::target::Target;
-use std::net::Ipv4Addr;
+use stack::Cidr;
+use stack::smol::{self, Ipv4, Ipv6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Everything that the boot words say.
 #[derive(Debug, Clone)]
@@ -45,8 +47,9 @@ pub struct Given {
     pub value: Option<String>,
 }
 
-/// How the machine's own stack is configured. Host sockets pass all of it over.
-#[derive(Debug, Clone, Default)]
+/// How the machine's own stack is configured. Host sockets pass all of it over but which family alone
+/// is used.
+#[derive(Debug, Clone)]
 pub struct Network {
     /// A static address and its prefix length.
     pub ipv4: Option<(Ipv4Addr, u8)>,
@@ -54,6 +57,12 @@ pub struct Network {
     pub ipv4_gateway: Option<Ipv4Addr>,
     /// Whether to ask a DHCP server; always known behind the arguments, which ask where there is no static address.
     pub dhcp: Option<bool>,
+    /// A static IPv6 address and its prefix length.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// The default router beside the static IPv6 address, preferred to those that advertise themselves.
+    pub ipv6_gateway: Option<Ipv6Addr>,
+    /// Whether routers are asked for and believed: addresses, default routers, name servers.
+    pub accept_router_advertisements: bool,
     /// The Ethernet address, in place of the device's own.
     pub mac: Option<[u8; 6]>,
     /// The largest IP packet in octets, where it is to be smaller than the device's.
@@ -65,6 +74,63 @@ pub struct Network {
     /// Which family of addresses alone is used, if only one.
     pub only: Option<Family>,
 }
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            ipv4: None,
+            ipv4_gateway: None,
+            dhcp: None,
+            ipv6: None,
+            ipv6_gateway: None,
+            accept_router_advertisements: true,
+            mac: None,
+            mtu: None,
+            interface: 0,
+            hostname: None,
+            only: None,
+        }
+    }
+}
+
+impl Network {
+    /// Puts it into the configuration of a stack, on a device that carries IP packets of up to `mtu`
+    /// octets.
+    ///
+    /// # Errors
+    /// What is wrong with an address.
+    pub fn configure(&self, stack: &mut smol::Config, mtu: usize) -> Result<(), String> {
+        let cidr = |address: IpAddr, prefix| {
+            Cidr::new(address, prefix).ok_or_else(|| format!("{address} has no prefix /{prefix}"))
+        };
+        stack.mtu = self.mtu.map(usize::from);
+        stack.ipv4 = match self.ipv4 {
+            _ if self.only == Some(Family::V6) => Ipv4::Off,
+            Some((address, prefix)) => {
+                let address = cidr(address.into(), prefix)?;
+                Ipv4::Static { address, gateway: self.ipv4_gateway }
+            }
+            None if self.dhcp == Some(true) => Ipv4::Dhcp { hostname: self.hostname.clone() },
+            None => Ipv4::Off,
+        };
+        // RFC 8200 §5: there is no IPv6 over smaller packets
+        let room = stack.mtu.unwrap_or(mtu) >= MIN_IPV6_MTU;
+        stack.ipv6 = match self.ipv6 {
+            _ if self.only == Some(Family::V4) => Ipv6::Off,
+            Some((address, prefix)) => {
+                let address = cidr(address.into(), prefix)?;
+                Ipv6::Static { address, gateway: self.ipv6_gateway }
+            }
+            None if room => Ipv6::Auto,
+            None => Ipv6::Off,
+        };
+        stack.accept_router_advertisements = self.accept_router_advertisements;
+        Ok(())
+    }
+}
+
+/// Octets of the largest packet that every IPv6 link carries.
+const MIN_IPV6_MTU: usize = 1280;
 
 /// How long anything may take; `None`: as long as it wants.
 #[derive(Debug, Clone)]

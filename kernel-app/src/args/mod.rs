@@ -10,6 +10,7 @@ pub mod table;
 use crate::config::{Config, Given};
 use client::features::Feature;
 use core::fmt;
+use happy_eyeballs::Family;
 use lexopt::Arg as Word;
 use table::{ARGUMENTS, Argument, Value};
 
@@ -68,6 +69,9 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
             Value::Of { .. } => store(&mut config, argument, value)?,
         }
     }
+    if ["ipv4-only", "ipv6-only"].iter().all(|name| given.contains(name)) {
+        return Err(Error::Conflict { name: "ipv4-only", other: "ipv6-only" });
+    }
     check(&mut config)?;
     Ok(config)
 }
@@ -121,6 +125,18 @@ fn check(config: &mut Config) -> Result<(), Error> {
     let network = &mut config.network;
     if network.ipv4_gateway.is_some() && network.ipv4.is_none() {
         return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });
+    }
+    if network.ipv6_gateway.is_some() && network.ipv6.is_none() {
+        return Err(Error::Needs { name: "ipv6-gateway", other: "ipv6" });
+    }
+    match network.only {
+        Some(Family::V4) if network.ipv6.is_some() => {
+            return Err(Error::Conflict { name: "ipv6", other: "ipv4-only" });
+        }
+        Some(Family::V6) if network.ipv4.is_some() => {
+            return Err(Error::Conflict { name: "ipv4", other: "ipv6-only" });
+        }
+        _ => {}
     }
     if network.ipv4.is_some() && network.dhcp == Some(true) {
         return Err(Error::Conflict { name: "ipv4", other: "dhcp=true" });

@@ -8,7 +8,7 @@ use happy_eyeballs::Family;
 use log::LevelFilter;
 use proto::dns::{Kind, Question};
 use proto::quantity;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// One boot argument.
 pub struct Argument {
@@ -115,12 +115,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "from DHCP",
         "the machine's IPv4 address",
         |c, v| {
-            let (address, prefix) = v.split_once('/').ok_or("no prefix length")?;
-            let prefix = parsed::<u8>(prefix)?;
-            if prefix > 32 {
-                return Err("a prefix has at most 32 bits".into());
-            }
-            c.network.ipv4 = Some((parsed(address)?, prefix));
+            c.network.ipv4 = Some(interface(v, 32)?);
             Ok(())
         },
     ),
@@ -134,6 +129,31 @@ pub const ARGUMENTS: &[Argument] = &[
         "true without --ipv4",
         "ask a DHCP server for an address",
         |c, v| store(&mut c.network.dhcp, v, parsed::<bool>),
+    ),
+    one(
+        Group::Network,
+        "ipv6",
+        "ADDRESS/PREFIX",
+        "from routers",
+        "the machine's IPv6 address",
+        |c, v| {
+            c.network.ipv6 = Some(interface(v, 128)?);
+            Ok(())
+        },
+    ),
+    one(Group::Network, "ipv6-gateway", "IP", "", "the default router beside --ipv6", |c, v| {
+        store(&mut c.network.ipv6_gateway, v, parsed::<Ipv6Addr>)
+    }),
+    one(
+        Group::Network,
+        "accept-router-advertisements",
+        "BOOL",
+        "true",
+        "believe what IPv6 routers say of addresses, routers and name servers",
+        |c, v| {
+            c.network.accept_router_advertisements = parsed(v)?;
+            Ok(())
+        },
     ),
     one(Group::Network, "mac", "MAC", "the device's", "the Ethernet address to use", |c, v| {
         store(&mut c.network.mac, v, mac)
@@ -489,6 +509,16 @@ fn store<T>(
 ) -> Result<(), String> {
     *slot = Some(read(text)?);
     Ok(())
+}
+
+/// An address and the length of its network's prefix, at most `bits`.
+fn interface<T: FromStr<Err: ToString>>(text: &str, bits: u8) -> Result<(T, u8), String> {
+    let (address, prefix) = text.split_once('/').ok_or("no prefix length")?;
+    let prefix = parsed::<u8>(prefix)?;
+    if prefix > bits {
+        return Err(format!("a prefix has at most {bits} bits"));
+    }
+    Ok((parsed(address)?, prefix))
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,8 @@ use super::*;
 use crate::config::Output;
 use core::time::Duration;
 use log::LevelFilter;
+use stack::Cidr;
+use stack::smol::{self, Ipv4, Ipv6};
 
 fn words(line: &str) -> Vec<String> {
     shell_words::split(line).unwrap()
@@ -35,6 +37,38 @@ fn dhcp_is_asked_unless_there_is_an_address() {
 }
 
 #[test]
+fn families_are_configured_as_said() {
+    let configured = |line: &str, device_mtu| {
+        let mut stack = smol::Config::new([2, 0, 0, 0, 0, 1], Box::new(|_| {}));
+        config(line).network.configure(&mut stack, device_mtu).unwrap();
+        (stack.ipv4, stack.ipv6, stack.accept_router_advertisements)
+    };
+    let dhcp = || Ipv4::Dhcp { hostname: None };
+    let fixed = |gateway: Option<&str>| Ipv6::Static {
+        address: Cidr::new("2001:db8::2".parse().unwrap(), 64).unwrap(),
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+    };
+    for (line, mtu, expected) in [
+        ("", 1500, (dhcp(), Ipv6::Auto, true)),
+        ("--ipv4-only", 1500, (dhcp(), Ipv6::Off, true)),
+        ("--ipv6-only", 1500, (Ipv4::Off, Ipv6::Auto, true)),
+        ("--dhcp=false", 1500, (Ipv4::Off, Ipv6::Auto, true)),
+        ("--accept-router-advertisements=false", 1500, (dhcp(), Ipv6::Auto, false)),
+        ("--ipv6=2001:db8::2/64", 1500, (dhcp(), fixed(None), true)),
+        (
+            "--ipv6=2001:db8::2/64 --ipv6-gateway=fe80::1 --ipv6-only",
+            1500,
+            (Ipv4::Off, fixed(Some("fe80::1")), true),
+        ),
+        ("--mtu=1279", 1500, (dhcp(), Ipv6::Off, true)),
+        ("--mtu=1280", 1500, (dhcp(), Ipv6::Auto, true)),
+        ("", 1279, (dhcp(), Ipv6::Off, true)),
+    ] {
+        assert_eq!(configured(&format!("http://h/ {line}"), mtu), expected, "{line}");
+    }
+}
+
+#[test]
 fn wrong_words_are_refused_with_what_would_be_right() {
     for (line, says) in [
         ("", "no target"),
@@ -53,6 +87,14 @@ fn wrong_words_are_refused_with_what_would_be_right() {
         ("http://h/ --ipv4-gateway=10.0.0.1", "means nothing without --ipv4"),
         ("http://h/ --ipv4=10.0.0.2/24 --dhcp=true", "exclude each other"),
         ("http://h/ --dhcp=maybe", "expected --dhcp=BOOL"),
+        ("http://h/ --ipv6=2001:db8::2", "no prefix length (expected --ipv6=ADDRESS/PREFIX)"),
+        ("http://h/ --ipv6=2001:db8::2/129", "at most 128 bits"),
+        ("http://h/ --ipv6=10.0.0.2/24", "invalid IPv6 address"),
+        ("http://h/ --ipv6-gateway=fe80::1", "means nothing without --ipv6"),
+        ("http://h/ --ipv6=2001:db8::2/64 --ipv4-only", "exclude each other"),
+        ("http://h/ --ipv4=10.0.0.2/24 --ipv6-only", "exclude each other"),
+        ("http://h/ --ipv4-only --ipv6-only", "exclude each other"),
+        ("http://h/ --accept-router-advertisements=1", "=BOOL"),
         ("http://h/ --mac=01:00:00:00:00:00", "not the address of one station"),
         ("http://h/ --mac=02:00", "has 6 octets"),
         ("http://h/ --mtu=100", "takes 576"),

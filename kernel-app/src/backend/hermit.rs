@@ -17,8 +17,7 @@ use core::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::io::{AssertAsync, empty};
 use spin::Mutex;
-use stack::Cidr;
-use stack::smol::{self, Idle, Ipv4, Stack, SystemClock};
+use stack::smol::{self, Idle, Stack, SystemClock};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -174,16 +173,8 @@ fn start(device: Option<Device>, network: &Network) -> Result<Stack<Device>, Fai
         let _ = hermit::entropy::fill(octets);
     };
     let mut stack = smol::Config::new(mac, Box::new(random));
-    stack.ipv4 = match network.ipv4 {
-        Some((address, prefix)) => {
-            let address = Cidr::new(address.into(), prefix)
-                .ok_or_else(|| Failure::new(Exit::Usage, format!("no prefix /{prefix} in IPv4")))?;
-            Ipv4::Static { address, gateway: network.ipv4_gateway }
-        }
-        None if network.dhcp == Some(true) => Ipv4::Dhcp { hostname: network.hostname.clone() },
-        None => Ipv4::Off,
-    };
-    stack.mtu = network.mtu.map(usize::from);
+    let mtu = device.as_ref().map_or(usize::MAX, NetDevice::mtu);
+    network.configure(&mut stack, mtu).map_err(|text| Failure::new(Exit::Usage, text))?;
     Stack::new(stack, device, SystemClock::new()).map_err(|error| Failure::new(Exit::Usage, error))
 }
 

@@ -69,7 +69,8 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
             Value::Of { .. } => store(&mut config, argument, value)?,
         }
     }
-    if ["ipv4-only", "ipv6-only"].iter().all(|name| given.contains(name)) {
+    let given = |name| config.given.iter().any(|given| given.name == name);
+    if given("ipv4-only") && given("ipv6-only") {
         return Err(Error::Conflict { name: "ipv4-only", other: "ipv6-only" });
     }
     check(&mut config)?;

@@ -1,6 +1,7 @@
 //! The table of scenarios over the simulated wire: the rows that run on machine and process run here too, with
 //! scripted peers, no process and no time of the host.
 
+mod families;
 mod peers;
 
 use crate::backend::Machine;
@@ -204,7 +205,7 @@ fn a_network_without_dhcp_is_named() {
         let mut world = World::without_dhcp();
         let words = vec![target.into(), "--connect-timeout=5s".into()];
         let left = boot(&mut world, words, Box::new(futures_lite::io::empty())).unwrap();
-        let says = "network address (DHCP): no answer within 5s (--connect-timeout";
+        let says = "network address (DHCP and router advertisements): no answer within 5s (--connect-timeout";
         assert_eq!(left.exit, 75, "{}", left.stderr);
         assert!(left.stderr.contains(says), "{}", left.stderr);
     }

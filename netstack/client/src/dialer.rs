@@ -13,7 +13,7 @@ use happy_eyeballs::{Family, Memory, Request};
 use proto::target::Host;
 use spin::Mutex;
 use stack::{Configuration, Net, TcpStream};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Opens TCP connections to hosts.
@@ -72,7 +72,7 @@ impl Dialer {
                 let asked = match self.only {
                     Some(Family::V4) => "DHCP",
                     Some(Family::V6) => "router advertisements",
-                    None => "DHCP, router advertisements",
+                    None => "DHCP and router advertisements",
                 };
                 let target = format!("address ({asked})");
                 Error { stage: Stage::Network, target, cause }
@@ -114,12 +114,19 @@ impl Dialer {
         Ok(addresses)
     }
 
-    /// Waits for somebody to ask: servers may be named later than an address is given.
+    /// Waits for somebody to ask: a server may be named, or become reachable, later than the first
+    /// address is given.
     async fn name_servers(&self, configuration: Configuration) -> Result<Configuration, Error> {
-        if !self.resolver.servers.is_empty() || !configuration.dns_servers.is_empty() {
-            return Ok(configuration);
+        let given: Vec<_> = self.resolver.servers.iter().map(SocketAddr::ip).collect();
+        let reachable = |configuration: &Configuration| {
+            let network = race::network(configuration, self.only);
+            let servers = if given.is_empty() { &configuration.dns_servers } else { &given };
+            servers.iter().any(|server| !network.awaits(*server))
+        };
+        match reachable(&configuration) {
+            true => Ok(configuration),
+            false => self.wait(reachable).await,
         }
-        self.wait(|configuration| !configuration.dns_servers.is_empty()).await
     }
 
     async fn wait(&self, wanted: impl Fn(&Configuration) -> bool) -> Result<Configuration, Error> {

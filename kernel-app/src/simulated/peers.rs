@@ -272,7 +272,9 @@ async fn drain(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
 async fn files(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let head = request(&mut stream).await?;
     let path = head.split(' ').nth(1).unwrap_or_default();
-    let Some(name) = path.strip_prefix('/') else {
+    // the random octets of a TLS hello may hold a path, too
+    let is_http = head.starts_with(|first: char| first.is_ascii_uppercase());
+    let Some(name) = path.strip_prefix('/').filter(|_| is_http) else {
         // not HTTP: a TLS hello, say
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
         stream.close().await?;

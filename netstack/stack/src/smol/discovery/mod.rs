@@ -18,8 +18,9 @@
 //! by way of a router), identifiers other than EUI-64 and hence prefixes that are not 64 bits
 //! long, temporary addresses, redirects, route information (RFC 4191 §2.3), the hop limit and the
 //! timers that a router suggests, and DHCPv6, whatever the router's flags say. Against RFC 4861
-//! §6.3.7 and RFC 4862 §5.4.2 the first messages are not delayed by chance, because one machine
-//! that starts quickly is worth more here than a thousand that start together.
+//! §6.3.7 and RFC 4862 §5.4.2 the first messages are not delayed by chance, and the second
+//! solicitation comes a second after the first, because one machine that starts quickly is worth
+//! more here than a thousand that start together.
 
 mod advertisement;
 mod message;
@@ -129,7 +130,7 @@ impl Discovery {
                 discovery.add(link_local, 64, None);
             }
             if discovery.options.advertisements {
-                discovery.solicitation = Some((now, SOLICITATION_INTERVAL));
+                discovery.solicitation = Some((now, FIRST_INTERVAL));
                 discovery.patience = Some(now + PATIENCE);
             }
             discovery.handle_time(now);
@@ -195,7 +196,8 @@ impl Discovery {
             // RFC 7559 §2: doubled up to an hour, a tenth more or less.
             let tenth = interval / 10;
             let wait = interval - tenth + tenth.mul_f64(self.fraction() * 2.0);
-            self.solicitation = Some((now + wait, (interval * 2).min(MAX_SOLICITATION_INTERVAL)));
+            let next = (interval * 2).clamp(SOLICITATION_INTERVAL, MAX_SOLICITATION_INTERVAL);
+            self.solicitation = Some((now + wait, next));
         }
         self.changed |= self.outline() != before;
     }
@@ -482,13 +484,16 @@ fn join(prefix: Ipv6Addr, identifier: u64) -> Ipv6Addr {
 
 /// RETRANS_TIMER of RFC 4861 §10.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// From the first solicitation to the second. A router whose side of the link has only just come up
+/// hears but the second one, which comes from an address and so may be answered to us alone.
+const FIRST_INTERVAL: Duration = Duration::from_millis(1150);
 /// RTR_SOLICITATION_INTERVAL of RFC 4861 §10.
 const SOLICITATION_INTERVAL: Duration = Duration::from_secs(4);
 /// SOL_MAX_RT of RFC 7559 §2.
 const MAX_SOLICITATION_INTERVAL: Duration = Duration::from_secs(3600);
-/// How long a router may take before silence means that there is none: a lost solicitation is made
-/// good after 4 s, give or take a tenth, the answer may take half a second (MAX_RA_DELAY_TIME of RFC
-/// 4861 §10), and the address made of it is checked for one.
+/// How long a router may take before silence means that there is none: two lost solicitations are
+/// made good after 1 s and after 5 s, a tenth more or less, and the answer may take half a second
+/// (MAX_RA_DELAY_TIME of RFC 4861 §10).
 pub(super) const PATIENCE: Duration = Duration::from_secs(6);
 const TWO_HOURS: Duration = Duration::from_secs(7200);
 /// RFC 8200 §5.

@@ -103,7 +103,7 @@ async fn dns(host: Host, version: IpVersion) {
         let mut reply = query.clone().into_reply();
         for question in &query.questions {
             let address = u128::from("2001:db8:1::9".parse::<Ipv6Addr>().unwrap());
-            let data = match (question.qname.to_string().as_str(), question.qtype) {
+            let data = match (question.qname.to_string().to_lowercase().as_str(), question.qtype) {
                 ("four.test" | "both.test", QTYPE::TYPE(TYPE::A)) => {
                     RData::A(A { address: u32::from_be_bytes([10, 0, 2, 2]) })
                 }

@@ -13,7 +13,7 @@ use happy_eyeballs::{Family, Memory, Request};
 use proto::target::Host;
 use spin::Mutex;
 use stack::{Configuration, Net, TcpStream};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Opens TCP connections to hosts.
@@ -45,7 +45,7 @@ impl Dialer {
                 Host::Name(name) => match self.resolver.local(name)? {
                     Some(fixed) => Request::addresses(fixed, port),
                     None => {
-                        configuration = self.name_servers(configuration).await?;
+                        configuration = self.name_servers().await?;
                         Request::name(name.as_str(), port)
                     }
                 },
@@ -89,11 +89,11 @@ impl Dialer {
     /// The addresses of `host`, at least one, in the order of RFC 6724: once the machine has an address
     /// itself, and one for one of these unless none is to be expected.
     pub async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Error> {
-        let mut configuration = self.ready().await?;
+        self.ready().await?;
         if let Host::Name(name) = host
             && self.resolver.local(name)?.is_none()
         {
-            configuration = self.name_servers(configuration).await?;
+            self.name_servers().await?;
         }
         let mut addresses = self.resolver.lookup(&self.net, host, &self.trace).await?;
         if let Some(only) = self.only {
@@ -107,26 +107,21 @@ impl Dialer {
             let network = race::network(configuration, self.only);
             addresses.iter().all(|address| network.awaits(*address))
         };
-        if awaited(&configuration) {
-            configuration = self.wait(|configuration| !awaited(configuration)).await?;
-        }
+        let configuration = self.wait(|configuration| !awaited(configuration)).await?;
         race::network(&configuration, self.only).sort(&mut addresses);
         Ok(addresses)
     }
 
     /// Waits for somebody to ask: a server may be named, or become reachable, later than the first
     /// address is given.
-    async fn name_servers(&self, configuration: Configuration) -> Result<Configuration, Error> {
-        let given: Vec<_> = self.resolver.servers.iter().map(SocketAddr::ip).collect();
-        let reachable = |configuration: &Configuration| {
+    async fn name_servers(&self) -> Result<Configuration, Error> {
+        let given: Vec<_> = self.resolver.given().collect();
+        self.wait(|configuration| {
             let network = race::network(configuration, self.only);
             let servers = if given.is_empty() { &configuration.dns_servers } else { &given };
             servers.iter().any(|server| !network.awaits(*server))
-        };
-        match reachable(&configuration) {
-            true => Ok(configuration),
-            false => self.wait(reachable).await,
-        }
+        })
+        .await
     }
 
     async fn wait(&self, wanted: impl Fn(&Configuration) -> bool) -> Result<Configuration, Error> {

@@ -147,6 +147,11 @@ impl Resolver {
         }
     }
 
+    /// The servers that were given; none: those that the network names are asked.
+    pub fn given(&self) -> impl Iterator<Item = IpAddr> {
+        self.0.options.servers.iter().map(|server| server.address.ip())
+    }
+
     /// What no server needs to be asked for. An error: there is no such name.
     pub fn local(&self, name: &str) -> Result<Option<Vec<IpAddr>>, Error> {
         match names::local(name, &self.0.options.hosts) {

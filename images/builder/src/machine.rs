@@ -73,7 +73,7 @@ impl Machine {
             all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
         }
         for (index, net) in self.net.iter().enumerate() {
-            all.net(index, net);
+            all.net(index, net, self.pcap.is_some());
             if let Some(file) = &self.pcap {
                 let mut dump =
                     OsString::from(format!("filter-dump,id=pcap{index},netdev=n{index},file="));
@@ -103,14 +103,16 @@ impl Arguments {
         self.0.extend([name.into(), value.into()]);
     }
 
-    fn net(&mut self, index: usize, net: &Net) {
+    fn net(&mut self, index: usize, net: &Net, captured: bool) {
         let mac = mac(index, net);
         match net {
             Net::User => self.pair("-netdev", format!("user,id=n{index}")),
             Net::Tap(name) => {
+                // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
+                let plain = if captured { ",vnet_hdr=off" } else { "" };
                 self.pair(
                     "-netdev",
-                    format!("tap,id=n{index},ifname={name},script=no,downscript=no"),
+                    format!("tap,id=n{index},ifname={name},script=no,downscript=no{plain}"),
                 );
             }
         }
@@ -203,6 +205,7 @@ mod tests {
             ..machine()
         });
         assert!(text.contains("user,id=n0") && text.contains("tap,id=n1,ifname=t0,script=no"));
+        assert!(text.contains("downscript=no,vnet_hdr=off\n"), "frames are captured as they are");
         assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
         assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
         assert!(text.ends_with("-cpu\nqemu64"));

@@ -6,16 +6,17 @@
 //! | unit | `cargo test` of the host's crates |
 //! | host | the scenarios against the unix program |
 //! | boot | the scenarios against the images in QEMU under TCG, and again under KVM where that works |
+//! | net | the default image behind a tap device in network namespaces, with real peers |
 
 mod cargo;
 mod files;
 mod host_tool;
 mod machines;
+mod netns;
 pub mod peers;
 mod project;
 mod runner;
 mod scenario;
-mod tap;
 mod threads;
 
 use std::ffi::OsString;
@@ -41,11 +42,12 @@ Runs the tests: cargo image test [GROUP...] [--only TEXT] [--no-build]   (defaul
   unit          cargo test of the host's crates
   host          the scenarios against the unix program
   boot          the scenarios against the images in QEMU
-  --only TEXT   of host and boot only the tests whose name holds TEXT; repeatable
+  net           the image behind a tap device, with real peers in network namespaces
+  --only TEXT   of host, boot and net only the tests whose name holds TEXT; repeatable
   --no-build    with the programs and images as they were built last
 ";
 
-const GROUPS: [&str; 4] = ["lint", "unit", "host", "boot"];
+const GROUPS: [&str; 5] = ["lint", "unit", "host", "boot", netns::GROUP];
 
 /// `cargo image test`.
 pub fn test(
@@ -62,6 +64,7 @@ pub fn test(
             "lint" => cargo::lint(workspace, &mut tally),
             "unit" => cargo::unit(workspace, &mut tally),
             "host" => scenarios(workspace, Target::Unix, &selection, &mut tally)?,
+            netns::GROUP => networks(workspace, &selection, &mut tally)?,
             _ => scenarios(workspace, Target::Qemu, &selection, &mut tally)?,
         }
     }
@@ -124,8 +127,7 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    let of_machines = [&machines::TESTS[..], &tap::TESTS].concat();
-    let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
+    let of_machines = if target == Target::Unix { &[][..] } else { &machines::TESTS[..] };
     let tool = host_tool::TESTS
         .iter()
         .chain(&project::TESTS)
@@ -169,6 +171,19 @@ fn scenarios(
         }
     }
     Ok(())
+}
+
+/// The tests in network namespaces.
+fn networks(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
+    let tests = netns::selected(selection);
+    if !selection.no_build
+        && !tests.is_empty()
+        && let Err(error) = build(workspace, Target::Qemu, &[], true)
+    {
+        tally.failed(netns::GROUP, "build", &format!("{error:#}"));
+        return Ok(());
+    }
+    netns::run(&tests, tally)
 }
 
 /// Builds everything that the rows and the tests of the tool boot, before the first of them.
@@ -262,7 +277,7 @@ mod tests {
         let selection = parse(&["boot", "--only", "nginx"]).unwrap().unwrap();
         assert_eq!(selection.groups, ["boot"]);
         assert!(selection.has("http from nginx") && !selection.has("echo"));
-        assert!(parse(&["boots"]).unwrap_err().to_string().contains("lint, unit, host, boot"));
+        assert!(parse(&["boots"]).unwrap_err().to_string().contains("lint, unit, host, boot, net"));
         assert!(parse(&["--fast"]).is_err());
         assert_eq!(parse(&["boot", "--help"]).unwrap(), None);
     }

@@ -81,12 +81,17 @@ pub fn run(
 pub fn run_command() -> Command {
     let mut command = guard::command("/proc/self/exe");
     command.arg(crate::RUN_BUILT);
+    without_settings(&mut command);
+    command
+}
+
+/// Takes the arguments of this program's environment away.
+pub fn without_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("MIMIC_")) {
             command.env_remove(name);
         }
     }
-    command
 }
 
 fn command(target: Target, scenario: &Scenario, accel: &str) -> Command {

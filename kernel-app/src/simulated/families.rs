@@ -56,7 +56,7 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
     let names = network.host("2001:db8:1::53/64", Link::default());
     network.spawn(dns(server, IpVersion::V4));
     network.spawn(dns(names, IpVersion::V6));
-    let words = proto::words::split(line).unwrap();
+    let words = line.split(' ').map(String::from).collect();
     let config = args::parse(words, Vec::new()).unwrap();
     let mut stack = network.dhcp_config();
     config.network.configure(&mut stack, 1500).unwrap();

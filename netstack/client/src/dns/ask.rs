@@ -85,7 +85,10 @@ impl Servers {
                     return Ok(Told { answer, server: server.clone(), notes });
                 }
                 Err(fault) => {
-                    self.standing.lock().failed(server, net.now());
+                    // what it says of one name or kind says nothing of others
+                    if !matches!(fault, Fault::Answer(_)) {
+                        self.standing.lock().failed(server, net.now());
+                    }
                     faults.push((server.clone(), fault));
                     schedule.failed(net.now());
                 }

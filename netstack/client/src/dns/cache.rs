@@ -15,8 +15,6 @@ const LONGEST_NEGATIVE: Duration = Duration::from_secs(3 * 3600);
 pub struct Cache {
     capacity: usize,
     entries: BTreeMap<Question, Entry>,
-    /// The questions by their last use.
-    uses: BTreeMap<u64, Question>,
     used: u64,
 }
 
@@ -36,14 +34,12 @@ impl Cache {
     /// What is known and still holds.
     pub fn get(&mut self, question: &Question, now: Instant) -> Option<Data> {
         let entry = self.entries.get_mut(question)?;
-        self.uses.remove(&entry.used);
         if entry.end <= now {
             self.entries.remove(question);
             return None;
         }
         self.used += 1;
         entry.used = self.used;
-        self.uses.insert(self.used, question.clone());
         Some(entry.data.clone())
     }
 
@@ -60,15 +56,17 @@ impl Cache {
             Some(seconds) if seconds > i32::MAX as u32 => return,
             Some(seconds) => Duration::from_secs(seconds.into()).min(longest),
         };
-        if let Some(old) = self.entries.remove(question) {
-            self.uses.remove(&old.used);
-        }
-        while self.entries.len() >= self.capacity {
-            let Some((_, oldest)) = self.uses.pop_first() else { return };
+        self.entries.remove(question);
+        if self.entries.len() >= self.capacity {
+            // those that hold no longer first, whenever they were used
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| match entry.end <= now {
+                true => 0,
+                false => entry.used,
+            });
+            let Some(oldest) = oldest.map(|(question, _)| question.clone()) else { return };
             self.entries.remove(&oldest);
         }
         self.used += 1;
-        self.uses.insert(self.used, question.clone());
         let entry = Entry { data: answer.data.clone(), end: now + time, used: self.used };
         self.entries.insert(question.clone(), entry);
     }
@@ -109,7 +107,7 @@ mod tests {
                 assert_eq!(cache.get(&question("a"), at(end - 1)), Some(data.clone()));
             }
             assert_eq!(cache.get(&question("a"), at(end)), None, "{data:?} {ttl:?}");
-            assert!(cache.entries.is_empty() && cache.uses.is_empty());
+            assert!(cache.entries.is_empty());
         }
     }
 
@@ -132,7 +130,16 @@ mod tests {
         assert!(cache.get(&question("a"), at(1)).is_some());
         cache.insert(&question("c"), &answer(Some(90)), at(1));
         assert!(cache.get(&question("a"), at(1)).is_some(), "replacing makes no room");
-        assert_eq!((cache.entries.len(), cache.uses.len()), (2, 2));
+        assert_eq!(cache.entries.len(), 2);
+    }
+
+    #[test]
+    fn what_holds_no_longer_makes_room_first() {
+        let mut cache = Cache::new(2);
+        cache.insert(&question("a"), &answer(Some(60)), at(0));
+        cache.insert(&question("b"), &answer(Some(5)), at(0));
+        cache.insert(&question("c"), &answer(Some(60)), at(5));
+        assert!(cache.get(&question("a"), at(5)).is_some());
     }
 
     #[test]

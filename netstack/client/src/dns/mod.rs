@@ -46,7 +46,6 @@ use proto::target::Host;
 use shared::{Shared, Work};
 use spin::Mutex;
 use stack::{BoxFuture, Configuration, Net};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
@@ -92,7 +91,7 @@ struct Core {
     servers: Servers,
     cache: Mutex<Cache>,
     /// Questions on their way, for others who ask the same.
-    asked: Mutex<BTreeMap<Question, Weak<Work<Outcome>>>>,
+    asked: Mutex<Vec<(Question, Weak<Work<Outcome>>)>>,
 }
 
 type Outcome = Result<Told, Cause>;
@@ -235,14 +234,15 @@ impl Core {
     /// Joins those who ask the same, or asks.
     fn join(self: Arc<Self>, net: &Arc<dyn Net>, question: &Question) -> Shared<Outcome> {
         let mut asked = self.asked.lock();
-        if let Some(shared) = asked.get(question).and_then(Shared::of) {
+        let same = asked.iter().find(|(asked, _)| asked == question);
+        if let Some(shared) = same.and_then(|(_, work)| Shared::of(work)) {
             return shared;
         }
-        asked.retain(|_, work| work.strong_count() > 0);
+        asked.retain(|(_, work)| work.strong_count() > 0);
         let work: BoxFuture<'static, Outcome> =
             Box::pin(self.clone().ask(net.clone(), question.clone()));
         let shared = Shared::new(work);
-        asked.insert(question.clone(), shared.work());
+        asked.push((question.clone(), shared.work()));
         drop(asked);
         shared
     }

@@ -1,6 +1,6 @@
 //! Many questions on one connection (RFC 7766 §6.2.1.1): framing, identifiers, bounds. No I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// So many questions of ours are with the server at once; the others wait for their turn.
 pub const MAX_OUTSTANDING: usize = 64;
@@ -18,8 +18,8 @@ pub struct Pipeline {
     /// Not yet sent, in order.
     waiting: VecDeque<(Token, Vec<u8>)>,
     /// With the server; `None`: nobody waits for it any more, but the server may still answer.
-    outstanding: BTreeMap<u16, Option<Token>>,
-    answered: BTreeMap<Token, (u16, Vec<u8>)>,
+    outstanding: Vec<(u16, Option<Token>)>,
+    answered: Vec<(Token, u16, Vec<u8>)>,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
 }
@@ -31,8 +31,8 @@ impl Pipeline {
             next_token: 0,
             next_id: first_id,
             waiting: VecDeque::new(),
-            outstanding: BTreeMap::new(),
-            answered: BTreeMap::new(),
+            outstanding: Vec::new(),
+            answered: Vec::new(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
         }
@@ -68,8 +68,9 @@ impl Pipeline {
             let Some(id) = message.first_chunk().map(|id| u16::from_be_bytes(*id)) else {
                 continue;
             };
-            if let Some(Some(token)) = self.outstanding.remove(&id) {
-                self.answered.insert(token, (id, message.to_vec()));
+            let Some(index) = self.index_of(id) else { continue };
+            if let (_, Some(token)) = self.outstanding.swap_remove(index) {
+                self.answered.push((token, id, message.to_vec()));
                 answered.push(token);
             }
         }
@@ -80,14 +81,16 @@ impl Pipeline {
 
     /// The answer to a question and the identifier that it was asked with, once.
     pub fn take(&mut self, token: Token) -> Option<(u16, Vec<u8>)> {
-        self.answered.remove(&token)
+        let index = self.answered.iter().position(|(answered, ..)| *answered == token)?;
+        let (_, id, message) = self.answered.swap_remove(index);
+        Some((id, message))
     }
 
     /// Nobody waits for this one any more.
     pub fn forget(&mut self, token: Token) {
-        self.answered.remove(&token);
+        self.answered.retain(|(answered, ..)| *answered != token);
         self.waiting.retain(|(waiting, _)| *waiting != token);
-        for asked in self.outstanding.values_mut().filter(|asked| **asked == Some(token)) {
+        for (_, asked) in self.outstanding.iter_mut().filter(|(_, asked)| *asked == Some(token)) {
             *asked = None;
         }
     }
@@ -99,18 +102,22 @@ impl Pipeline {
 
     /// How many of them nobody waits for.
     pub fn forgotten(&self) -> usize {
-        self.outstanding.values().filter(|asked| asked.is_none()).count()
+        self.outstanding.iter().filter(|(_, asked)| asked.is_none()).count()
+    }
+
+    fn index_of(&self, id: u16) -> Option<usize> {
+        self.outstanding.iter().position(|(asked, _)| *asked == id)
     }
 
     fn fill(&mut self) {
         while self.outstanding.len() < MAX_OUTSTANDING {
             let Some((token, mut message)) = self.waiting.pop_front() else { return };
-            while self.outstanding.contains_key(&self.next_id) {
+            while self.index_of(self.next_id).is_some() {
                 self.next_id = self.next_id.wrapping_add(1);
             }
             let id = self.next_id;
             self.next_id = id.wrapping_add(1);
-            self.outstanding.insert(id, Some(token));
+            self.outstanding.push((id, Some(token)));
             message[..2].copy_from_slice(&id.to_be_bytes());
             let len = u16::try_from(message.len()).expect("a question is shorter than 64 KiB");
             self.outgoing.extend(len.to_be_bytes());

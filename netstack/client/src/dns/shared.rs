@@ -8,38 +8,55 @@ use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use spin::Mutex;
 use stack::BoxFuture;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::Wake;
 
 /// Who waits. As a [`Wake`] it wakes them all.
 #[derive(Default)]
-pub struct Waiters {
-    wakers: Mutex<(u64, BTreeMap<u64, Waker>)>,
+pub struct Waiters(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    last: u64,
+    /// By place, in order.
+    wakers: Vec<(u64, Waker)>,
+}
+
+impl Places {
+    fn find(&self, place: u64) -> Result<usize, usize> {
+        self.wakers.binary_search_by_key(&place, |(place, _)| *place)
+    }
 }
 
 impl Waiters {
     /// A place to wait at, to be given back by [`Self::leave`].
     pub fn enter(&self) -> u64 {
-        let mut wakers = self.wakers.lock();
-        wakers.0 += 1;
-        wakers.0
+        let mut places = self.0.lock();
+        places.last += 1;
+        places.last
     }
 
     /// Wakes `waker` in future.
     pub fn wait(&self, place: u64, waker: &Waker) {
-        self.wakers.lock().1.entry(place).or_insert_with(|| waker.clone()).clone_from(waker);
+        let mut places = self.0.lock();
+        match places.find(place) {
+            Ok(index) => places.wakers[index].1.clone_from(waker),
+            Err(index) => places.wakers.insert(index, (place, waker.clone())),
+        }
     }
 
     /// No longer.
     pub fn leave(&self, place: u64) {
-        self.wakers.lock().1.remove(&place);
+        let mut places = self.0.lock();
+        if let Ok(index) = places.find(place) {
+            places.wakers.remove(index);
+        }
     }
 
     /// Wakes all.
     pub fn wake_all(&self) {
         // a waker may come back here
-        let wakers: Vec<Waker> = self.wakers.lock().1.values().cloned().collect();
+        let wakers: Vec<_> = self.0.lock().wakers.iter().map(|(_, waker)| waker.clone()).collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 }

@@ -36,9 +36,11 @@ struct Known {
 impl Standing {
     /// The servers in the order in which they are to be asked: as given, those that failed of late behind.
     pub fn order(&self, servers: &[Server], now: Instant) -> Vec<Server> {
-        let mut servers = servers.to_vec();
-        servers.sort_by_key(|server| self.is_distrusted(server, now));
-        servers
+        let distrusted = |server: &&Server| self.is_distrusted(server, now);
+        let mut order: Vec<Server> =
+            servers.iter().filter(|server| !distrusted(server)).cloned().collect();
+        order.extend(servers.iter().filter(distrusted).cloned());
+        order
     }
 
     /// What the server does not understand.

@@ -181,17 +181,19 @@ impl Query {
                 (RData::AAAA(aaaa), Kind::Aaaa) => {
                     keep(&mut addresses, IpAddr::V6(aaaa.address.into()));
                 }
-                (RData::HTTPS(binding), Kind::Https) => services.extend(service::read(binding)),
+                (RData::HTTPS(binding), Kind::Https) => {
+                    if let Some(service) = service::read(binding) {
+                        let better = |other: &Service| other.priority <= service.priority;
+                        services.insert(services.partition_point(better), service);
+                        services.truncate(MAX_SERVICES);
+                    }
+                }
                 _ => continue,
             }
             ttl = Some(ttl.map_or(record.ttl, |ttl: u32| ttl.min(record.ttl)));
         }
         let data = match self.question.kind() {
-            Kind::Https => {
-                services.sort_by_key(|service| service.priority);
-                services.truncate(MAX_SERVICES);
-                Data::Services(services)
-            }
+            Kind::Https => Data::Services(services),
             _ => Data::Addresses(addresses),
         };
         Some((data, ttl?))

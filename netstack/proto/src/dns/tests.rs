@@ -1,11 +1,7 @@
 use super::*;
-use proptest::prelude::*;
 use simple_dns::rdata::{A, CNAME, HTTPS, RData, SOA, SVCB, SVCParam};
 use simple_dns::{CLASS, CharacterString, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 use std::net::IpAddr;
-
-#[path = "../../tests/oracle/mod.rs"]
-mod oracle;
 
 fn query(name: &str, kind: Kind) -> Query {
     Query { edns: false, ..Query::new(Question::new(name, kind).unwrap(), 7) }
@@ -314,26 +310,6 @@ fn an_answer_of_64_kib_is_read_within_bounds() {
         panic!("no addresses");
     };
     assert_eq!(addresses.len(), MAX_ADDRESSES);
-}
-
-proptest! {
-    #[test]
-    fn any_octets_are_read_or_refused(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
-        oracle::check(&octets);
-    }
-}
-
-#[test]
-fn the_oracle_sees_what_is_right() {
-    // the selector, then the records: an alias, its address, and another's
-    let query = oracle::query(0);
-    let octets =
-        reply(&query, &[("a.b", 1, cname("c.b")), ("c.b", 1, a(1)), ("d.b", 1, a(2))], &[]);
-    assert_eq!(query.read(&octets).unwrap().data, ips(&[1]));
-    let body = &octets[oracle::HEAD..];
-    let mut input = vec![0, octets[7]];
-    input.extend(body);
-    assert!(oracle::check(&input), "the oracle builds the same message");
 }
 
 #[test]

@@ -1,18 +1,11 @@
 //! What an answer of DNS may say, found in another way than the product does: a closure over the aliases. Shared by the
 //! property test and the fuzz target `dns_answer`.
 
-#[cfg(test)]
-use crate::dns;
-use dns::{Data, Kind, MAX_ADDRESSES, Query, Question};
-#[cfg(not(test))]
-use proto::dns;
+use proto::dns::{Data, Kind, MAX_ADDRESSES, Query, Question};
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-
-/// Octets of a header and of the question that [`query`] asks.
-pub const HEAD: usize = 12 + 5 + 4;
 
 /// One of a few questions about `a.b`.
 pub fn query(selector: u8) -> Query {
@@ -33,7 +26,9 @@ pub fn check(input: &[u8]) -> bool {
     let query = query(*selector);
     judge(&query, input);
     let (answers, body) = rest.split_first().unwrap_or((&0, &[]));
-    let mut framed = Query { edns: false, ..query.clone() }.octets();
+    let mut bare = query.clone();
+    bare.edns = false;
+    let mut framed = bare.octets();
     framed[2] |= 0x80;
     framed[7] = answers & 0x3f;
     framed[9] = answers >> 6 & 1;

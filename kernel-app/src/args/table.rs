@@ -6,7 +6,7 @@ use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
-use proto::dns::{Kind, Question};
+use proto::dns::{Kind, Question, Server, Transport};
 use proto::quantity;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -193,8 +193,12 @@ pub const ARGUMENTS: &[Argument] = &[
         "from the network",
         "servers to ask, in order; a name to check and an authenticator as of --tls-authenticator",
         |c, v| {
-            c.dns.servers = v.split(',').map(parsed).collect::<Result<_, _>>()?;
-            Ok(())
+            c.dns.servers = v.split(',').map(parsed).collect::<Result<Vec<Server>, _>>()?;
+            let tls = |server: &Server| matches!(server.transport, Transport::Tls { .. });
+            match !features::TLS.included && c.dns.servers.iter().any(tls) {
+                true => Err("this image was built without the feature tls".into()),
+                false => Ok(()),
+            }
         },
     ),
     one(
@@ -232,6 +236,17 @@ pub const ARGUMENTS: &[Argument] = &[
         |c, v| {
             let domain = Question::new(v, Kind::A).map_err(|error| error.to_string())?;
             c.dns.search.push(domain.name().into());
+            Ok(())
+        },
+    ),
+    one(
+        Group::Dns,
+        "https-records",
+        "BOOL",
+        "true",
+        "let HTTPS records say where https: targets are (RFC 9460)",
+        |c, v| {
+            c.dns.https_records = parsed(v)?;
             Ok(())
         },
     ),

@@ -35,24 +35,46 @@ pub struct Dialer {
     pub trace: Trace,
 }
 
+/// The application protocols that a client of HTTPS here may speak: services that offer none of them are left out.
+const HTTPS_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
 impl Dialer {
     /// A connection to the first address of `host` that takes one.
     pub async fn dial(&self, host: &Host, port: u16) -> Result<Box<dyn TcpStream>, Error> {
+        self.resolve(host, &[port], false).await
+    }
+
+    /// A connection to the first address and port of `host` that takes one; each address is tried on all `ports`, 1 to 8
+    /// of them, in their order. `https`: HTTPS is spoken there, so HTTPS records may lead to other addresses and ports.
+    pub async fn resolve(
+        &self,
+        host: &Host,
+        ports: &[u16],
+        https: bool,
+    ) -> Result<Box<dyn TcpStream>, Error> {
+        let all: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        let target = format!("{host}:{}", all.join(","));
         let attempt = async {
             let mut configuration = self.ready().await?;
             let request = match host {
-                Host::Ip(address) => Request::addresses([*address], port),
+                Host::Ip(address) => Request::addresses([*address], 0),
                 Host::Name(name) => match self.resolver.local(name)? {
-                    Some(fixed) => Request::addresses(fixed, port),
+                    Some(fixed) => Request::addresses(fixed, 0),
                     None => {
                         configuration = self.name_servers().await?;
-                        Request::name(name.as_str(), port)
+                        Request::name(name.as_str(), 0)
                     }
                 },
             };
-            race::race(self, configuration, request, &format!("{host}:{port}")).await
+            let request = Request {
+                ports: ports.into(),
+                services: https && self.resolver.asks_for_services(),
+                alpn: HTTPS_ALPN.iter().map(|name| name.to_vec()).collect(),
+                ..request
+            };
+            race::race(self, configuration, request, &target).await
         };
-        self.within_limit(&format!("{host}:{port}"), attempt).await
+        self.within_limit(&target, attempt).await
     }
 
     /// What `attempt` gives, or the error that says that the limit ran out on the way to `target`.

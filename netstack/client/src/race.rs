@@ -4,7 +4,7 @@
 //! Everything runs in the one future that is returned; dropping it ends every query and attempt.
 
 use crate::dialer::Dialer;
-use crate::dns;
+use crate::dns::words;
 use crate::error::{Cause, Error, Stage};
 use crate::trace::{Step, Trace};
 use core::fmt;
@@ -15,7 +15,7 @@ use happy_eyeballs::{
     Answer, AttemptId, Family, HappyEyeballs, Kind, Network, Outcome, Output, QueryId, Report,
     Request, Service, Source,
 };
-use proto::dns::Data;
+use proto::dns::{self, Data};
 use stack::{BoxFuture, Configuration, Instant, IpVersion, TcpStream};
 use std::net::SocketAddr;
 
@@ -65,6 +65,7 @@ pub(crate) async fn race(
     let net = &dialer.net;
     let now = || net.now() - Instant::ZERO;
     let memory = dialer.memory.lock().clone();
+    let port = request.ports.first().copied().unwrap_or_default();
     let known = network(&configuration, dialer.only);
     let machine = HappyEyeballs::new(dialer.race.clone(), request, known, &memory, now());
     let mut machine: HappyEyeballs<Fault> = machine.map_err(|error| Error {
@@ -81,13 +82,16 @@ pub(crate) async fn race(
                 // the resolver asks again by itself
                 Output::Query { count, .. } if count > 1 => {}
                 Output::Query { query, name, kind, .. } => {
-                    let kind = match kind {
-                        Kind::A => proto::dns::Kind::A,
-                        Kind::Aaaa => proto::dns::Kind::Aaaa,
-                        Kind::Service => proto::dns::Kind::Https,
-                    };
                     let Dialer { resolver, net, trace, .. } = dialer.clone();
-                    let ask = async move { resolver.query(&net, &name, kind, &trace).await };
+                    let ask = async move {
+                        match kind {
+                            Kind::A => resolver.query(&net, &name, dns::Kind::A, &trace).await,
+                            Kind::Aaaa => {
+                                resolver.query(&net, &name, dns::Kind::Aaaa, &trace).await
+                            }
+                            Kind::Service => resolver.services(&net, &name, port, &trace).await,
+                        }
+                    };
                     pending.queries.push((query, Box::pin(ask)));
                 }
                 Output::Connect { attempt, remote, .. } => {
@@ -117,7 +121,7 @@ pub(crate) async fn race(
                 machine.handle_services(now(), query, &services);
             }
             Event::Answered(query, Ok(nothing)) => {
-                let cause = Cause::Name(dns::words(&nothing));
+                let cause = Cause::Name(words(&nothing));
                 machine.handle_query_failed(now(), query, Fault::Query(cause));
             }
             Event::Answered(query, Err(error)) => {
@@ -178,7 +182,7 @@ fn take_ready<I: Copy, T>(
     None
 }
 
-fn service(service: proto::dns::Service) -> Service {
+fn service(service: dns::Service) -> Service {
     Service {
         priority: service.priority,
         target: service.target.map(Into::into),

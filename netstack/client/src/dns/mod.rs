@@ -67,6 +67,8 @@ pub struct Options {
     pub hosts: Vec<(String, IpAddr)>,
     /// Domains that complete names without a dot, in order; empty: those that the network names.
     pub search: Vec<String>,
+    /// Ask for HTTPS records where something speaks HTTPS.
+    pub https_records: bool,
 }
 
 impl Default for Options {
@@ -78,6 +80,7 @@ impl Default for Options {
             cache_size: 256,
             hosts: Vec::new(),
             search: Vec::new(),
+            https_records: true,
         }
     }
 }
@@ -106,6 +109,11 @@ impl Resolver {
             cache,
             asked: Mutex::default(),
         }))
+    }
+
+    /// Whether to ask for HTTPS records where something speaks HTTPS.
+    pub fn asks_for_services(&self) -> bool {
+        self.0.options.https_records
     }
 
     /// Whether it knows servers of its own, and need not wait for the network to name some.
@@ -185,6 +193,36 @@ impl Resolver {
         Ok(data)
     }
 }
+
+impl Resolver {
+    /// The service bindings of HTTPS on a port of `name` (RFC 9460 §9.1).
+    pub async fn services(
+        &self,
+        net: &Arc<dyn Net>,
+        name: &str,
+        port: u16,
+        trace: &Trace,
+    ) -> Result<Data, Error> {
+        if port == HTTPS {
+            return self.query(net, name, Kind::Https, trace).await;
+        }
+        // such a name rarely exists: a search for it would find another host's
+        if !name.contains('.') {
+            return Ok(Data::NoData);
+        }
+        let owner = format!("_{port}._https.{name}");
+        let mut data = self.query(net, &owner, Kind::Https, trace).await?;
+        if let Data::Services(services) = &mut data {
+            for service in services {
+                service.target.get_or_insert_with(|| owner.clone());
+            }
+        }
+        Ok(data)
+    }
+}
+
+/// The port whose service bindings stand at the name itself.
+const HTTPS: u16 = 443;
 
 impl Core {
     fn domains<'a>(&'a self, configuration: &'a Configuration) -> &'a [String] {

@@ -22,12 +22,14 @@ pub struct Endpoint {
     pub host: Host,
     /// The port.
     pub port: u16,
+    /// HTTPS is spoken over it.
+    pub https: bool,
 }
 
 impl Endpoint {
     /// One host's port.
     pub fn new(dialer: &Dialer, host: &Host, port: u16) -> Self {
-        Self { dialer: dialer.clone(), host: host.clone(), port }
+        Self { dialer: dialer.clone(), host: host.clone(), port, https: false }
     }
 }
 
@@ -40,7 +42,8 @@ impl mimic::Protocol for Tcp {
     type Error = Error;
 
     async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
-        let stream = endpoint.dialer.dial(&endpoint.host, endpoint.port).await?;
+        let Endpoint { dialer, host, port, https } = &*endpoint;
+        let stream = dialer.resolve(host, &[*port], *https).await?;
         Ok(Flow { stream: Some(stream) })
     }
 

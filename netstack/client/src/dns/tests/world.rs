@@ -1,5 +1,6 @@
 //! A client, hosts with scripted servers, and the zone `test`.
 
+use crate::dialer::Dialer;
 use crate::dns::{Options, Resolver};
 use crate::error::Error;
 use crate::trace::Trace;
@@ -7,7 +8,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use proto::dns::{Data, Kind};
-use simple_dns::rdata::{A, AAAA, CNAME, RData, SOA};
+use simple_dns::rdata::{A, AAAA, CNAME, HTTPS, RData, SOA, SVCB};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 use stack::sim::{Host, Link, Network};
 use stack::{Instant, IpVersion, Net};
@@ -122,6 +123,19 @@ impl World {
         self.network.run(query).unwrap()
     }
 
+    /// What every flow over TCP connects by.
+    pub fn dialer(&self, resolver: &Resolver) -> Dialer {
+        Dialer {
+            net: self.client.clone(),
+            race: happy_eyeballs::Config::default(),
+            only: None,
+            memory: Arc::default(),
+            resolver: resolver.clone(),
+            limit: Duration::from_secs(30),
+            trace: self.trace.clone(),
+        }
+    }
+
     /// The addresses of a name, or the error, in words; and how long it took.
     pub fn a(&mut self, resolver: &Resolver, name: &str) -> (String, Duration) {
         let start = self.network.now();
@@ -188,7 +202,7 @@ pub async fn write(
 
 /// What a good server of the zone `test` says: `web` has addresses of both kinds, `nN` the address 10.1.0.N (TTL 60),
 /// `four` only an IPv4 one, `alias` leads to `web` in the answer and `away` to it outside, `loop` to itself by way of
-/// `pool`; nothing else exists.
+/// `pool`, `svc` leads HTTPS to port 8443 of `web`; nothing else exists.
 pub fn zone(query: &Packet<'_>, _: usize) -> Vec<Vec<u8>> {
     let question = &query.questions[0];
     let (name, kind) = (question.qname.to_string().to_ascii_lowercase(), question.qtype);
@@ -213,6 +227,12 @@ pub fn zone(query: &Packet<'_>, _: usize) -> Vec<Vec<u8>> {
             }
         }
         ("away.test", _) => add("away.test", cname("web.test")),
+        ("svc.test", _) if kind == QTYPE::TYPE(TYPE::HTTPS) => {
+            let mut binding = SVCB::new(1, Name::new_unchecked("web.test"));
+            binding.set_port(8443);
+            add("svc.test", RData::HTTPS(HTTPS(binding)));
+        }
+        ("svc.test", _) => {}
         ("loop.test", _) => add("loop.test", cname("pool.test")),
         ("pool.test", _) => add("pool.test", cname("loop.test")),
         (_, Some(number)) => {

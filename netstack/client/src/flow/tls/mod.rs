@@ -173,10 +173,11 @@ impl super::Entry for Entry {
         let tcp = flows.tcp.handle.clone();
         ctx.fold(
             &self.lower,
-            (req(&flows.dialer), req(&flows.host), req(&flows.port)),
-            move |(dialer, host, port)| {
-                let endpoint = Arc::new(tcp::Endpoint::new(&dialer, &host, *port));
-                let lower = over_tcp(tcp.clone(), endpoint);
+            (req(&flows.dialer), req(&flows.host), req(&flows.port), opt(&flows.scheme)),
+            move |(dialer, host, port, scheme)| {
+                let https = scheme.is_some_and(|scheme| *scheme == Scheme::Https);
+                let endpoint = tcp::Endpoint { https, ..tcp::Endpoint::new(&dialer, &host, *port) };
+                let lower = over_tcp(tcp.clone(), Arc::new(endpoint));
                 async move { Some(lower) }
             },
         )

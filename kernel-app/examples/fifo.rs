@@ -4,25 +4,25 @@
 
 use blocking::Unblock;
 use client::flows::Flows;
-use futures_lite::{AsyncRead, AsyncWrite, io};
 use kernel_app::{Application, Call, Program};
-use mimic::{Ctx, Protocol, Registry, flow::FromIo};
+use mimic::flow::{FromIo, Joined};
+use mimic::{Ctx, Protocol, Registry};
 use proto::target::{Scheme, Target};
-use std::{fs::File, pin::Pin, sync::Arc, task::Context, task::Poll};
+use std::{fs::File, io, sync::Arc};
 
 struct Fifo;
-struct Pipes(Unblock<File>, Unblock<File>);
 
 impl Protocol for Fifo {
     type Endpoint = String;
-    type Flow = FromIo<Pipes>;
+    type Flow = FromIo<Joined<Unblock<File>, Unblock<File>>>;
     type Error = io::Error;
 
-    async fn connect(&self, path: Arc<String>) -> io::Result<FromIo<Pipes>> {
+    async fn connect(&self, path: Arc<String>) -> io::Result<Self::Flow> {
         let (input, output) = (format!("{path}.in"), format!("{path}.out"));
         let output = blocking::unblock(move || File::options().write(true).open(output)).await?;
         let input = blocking::unblock(move || File::open(input)).await?;
-        Ok(FromIo::new(Pipes(Unblock::new(input), Unblock::new(output)), format!("fifo {path}")))
+        let pipes = Joined(Unblock::new(input), Unblock::new(output));
+        Ok(FromIo::new(pipes, format!("fifo {path}")))
     }
 }
 
@@ -44,32 +44,4 @@ impl Application for WithFifo {
 
 fn main() {
     kernel_app::boot(&WithFifo);
-}
-
-impl AsyncRead for Pipes {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Pipes {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.1).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.1).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.1).poll_close(cx)
-    }
 }

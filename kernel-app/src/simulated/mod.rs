@@ -1,6 +1,7 @@
 //! The table of scenarios over the simulated wire: the rows that run on machine and process run here too, with
 //! scripted peers, no process and no time of the host.
 
+mod explained;
 mod families;
 mod peers;
 

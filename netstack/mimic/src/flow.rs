@@ -9,6 +9,8 @@ pub use crate::opaque::BoxFlow;
 
 #[cfg(feature = "futures-io")]
 pub use crate::io::FromIo;
+#[cfg(feature = "futures-io")]
+pub use crate::joined::Joined;
 
 /// A connected, ordered stream of octets in both directions.
 ///

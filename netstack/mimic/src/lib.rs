@@ -147,6 +147,8 @@ pub mod flow;
 #[cfg(feature = "futures-io")]
 mod io;
 mod join;
+#[cfg(feature = "futures-io")]
+mod joined;
 mod key;
 mod list;
 mod map;

@@ -219,10 +219,11 @@ impl FromStr for Target {
 /// The target as it was given, without its password.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
         if self.scheme == Scheme::Scp {
+            let user = self.user.as_deref().map(|user| format!("{user}@")).unwrap_or_default();
             return write!(f, "{user}{}:{}", self.host, self.path);
         }
+        let user = self.user.as_deref().map(|user| percent_encode(user) + "@").unwrap_or_default();
         write!(f, "{}://{user}{}", self.scheme.name(), self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
@@ -319,6 +320,20 @@ fn port(authority: &Authority<'_>, scheme: &Scheme) -> Result<Option<u32>, Error
         Ok(port) if (1..=most).contains(&port) => Ok(Some(port)),
         _ => Err(Error::Port { text: text.into() }),
     }
+}
+
+/// A user's name as user information (RFC 3986 §3.2.1), a colon encoded too: it would begin a password.
+fn percent_encode(user: &str) -> String {
+    let mut out = String::with_capacity(user.len());
+    for octet in user.bytes() {
+        match octet {
+            _ if octet.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&octet) => {
+                out.push(octet.into());
+            }
+            _ => out += &format!("%{octet:02X}"),
+        }
+    }
+    out
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -502,6 +517,14 @@ mod tests {
     fn a_password_is_never_shown() {
         let target = parse("http://user:hunter2@h/");
         assert!(!format!("{target} {target:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_user_s_name_is_shown_as_it_can_be_typed() {
+        for text in ["http://a%0Ab@h/", "ssh://x%40y%3Az%2F@h/p", "http://%C3%BC.~!@h/"] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+        assert_eq!(parse("http://a%0Ab@h/").user.as_deref(), Some("a\nb"));
     }
 
     proptest! {

@@ -17,6 +17,10 @@ use crate::certificate::Leaf;
 pub enum Peer {
     /// Sends back what it gets, until the end.
     Echo,
+    /// Answers each line `ping` with `pong`.
+    Pong,
+    /// The same over TLS.
+    TlsPong,
     /// Takes what it gets and never answers.
     Silent,
     /// There is none: the port is taken, but nobody listens.
@@ -40,6 +44,8 @@ impl Peer {
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "echo" => Self::Echo,
+            "pong" => Self::Pong,
+            "tls-pong" => Self::TlsPong,
             "silent" => Self::Silent,
             "closed" => Self::Closed,
             "garbage" => Self::Garbage,
@@ -77,6 +83,10 @@ impl Peer {
                 stream.shutdown(Shutdown::Write)?;
                 drain(&mut stream);
             }
+            Self::Pong => pong(stream)?,
+            Self::TlsPong => {
+                pong(rustls::StreamOwned::new(rustls::ServerConnection::new(config)?, stream))?;
+            }
             Self::Silent => {
                 drain(&mut stream);
                 // not even an end of its own
@@ -112,6 +122,16 @@ impl Peer {
         }
         Ok(())
     }
+}
+
+/// Answers pings until the end, or until something else comes.
+fn pong(mut stream: impl Read + Write) -> Result<()> {
+    let mut line = [0; 5];
+    while stream.read_exact(&mut line).is_ok() && line == *b"ping\n" {
+        stream.write_all(b"pong\n")?;
+        stream.flush()?;
+    }
+    Ok(())
 }
 
 /// Reads the request's head, sends `answer` and closes.

@@ -1,4 +1,5 @@
-//! A wire on which anything is said.
+//! A wire on which anything is said. Run it with ASAN_OPTIONS=detect_leaks=0: a DHCP client keeps its buffer for the machine's
+//! life, and each run is one.
 #![no_main]
 
 #[path = "../../stack/tests/frames/mod.rs"]

@@ -73,6 +73,8 @@ pub(crate) async fn race(
         target: target.into(),
         cause: Cause::Unable(error.to_string()),
     })?;
+    let asked: Vec<_> =
+        dialer.resolver.servers(&configuration).iter().map(ToString::to_string).collect();
     let mut changed = net.changed(configuration);
     let mut pending = Pending::default();
     let mut connected: Vec<(AttemptId, Stream)> = Vec::new();
@@ -105,7 +107,8 @@ pub(crate) async fn race(
                     };
                     dialer.memory.lock().learn(report);
                     note(&dialer.trace, report);
-                    let winner = done.map_err(|error| failure(&error.report, target))?.attempt;
+                    let winner =
+                        done.map_err(|error| failure(&error.report, target, &asked))?.attempt;
                     let stream = connected.into_iter().find(|(id, _)| *id == winner);
                     return Ok(stream.expect("the machine names an attempt that connected").1);
                 }
@@ -208,17 +211,9 @@ pub(crate) fn network(configuration: &Configuration, only: Option<Family>) -> Ne
     Network { pending: pending.collect(), only, ..Network::of(sources) }
 }
 
-/// The attempts as steps, and the queries that were given up: the resolver has noted the others.
+/// The attempts as steps; the resolver notes the queries.
 fn note(trace: &Trace, report: &Report<Fault>) {
     let at = |time: Duration| Instant::ZERO + time;
-    for query in &report.queries {
-        let outcome = match &query.answer {
-            Answer::Silent => Err(format!("{} no answer", query.kind)),
-            _ => continue,
-        };
-        let (start, end) = (at(query.started), at(query.ended));
-        trace.push(Step { kind: "dns", subject: query.name.to_string(), start, end, outcome });
-    }
     for attempt in &report.attempts {
         let outcome = match &attempt.outcome {
             Outcome::Connected => Ok("connected".into()),
@@ -233,7 +228,7 @@ fn note(trace: &Trace, report: &Report<Fault>) {
 }
 
 /// Every attempt with its cause; without one, what the queries came to.
-fn failure(report: &Report<Fault>, target: &str) -> Error {
+fn failure(report: &Report<Fault>, target: &str, asked: &[String]) -> Error {
     let attempts: Vec<(SocketAddr, stack::Error)> = report
         .attempts
         .iter()
@@ -255,7 +250,7 @@ fn failure(report: &Report<Fault>, target: &str) -> Error {
         refused |= matches!(&query.answer, Answer::Failed(Fault::Query(Cause::Certificate(_))));
         let text = match &query.answer {
             Answer::Failed(fault) => fault.to_string(),
-            Answer::Silent => format!("no answer to {}", query.kind),
+            Answer::Silent => format!("no answer to {} from {}", query.kind, asked.join(", ")),
             _ => continue,
         };
         if !texts.contains(&text) {

@@ -45,7 +45,7 @@ use proto::dns::{Answer, Data, Kind, MAX_ALIASES, Question, Server};
 use proto::target::Host;
 use shared::{Shared, Work};
 use spin::Mutex;
-use stack::{BoxFuture, Configuration, Net};
+use stack::{BoxFuture, Configuration, Instant, Net};
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
@@ -159,6 +159,16 @@ impl Resolver {
         self.0.options.servers.iter().map(|server| server.address.ip())
     }
 
+    /// The servers to ask: those given, or those that the network names.
+    pub fn servers(&self, configuration: &Configuration) -> Vec<Server> {
+        let mut servers = self.0.options.servers.clone();
+        if servers.is_empty() {
+            servers.extend(configuration.dns_servers.iter().copied().map(Server::udp));
+        }
+        servers.truncate(MAX_SERVERS);
+        servers
+    }
+
     /// What no server needs to be asked for. An error: there is no such name.
     pub fn local(&self, name: &str) -> Result<Option<Vec<IpAddr>>, Error> {
         match names::local(name, &self.0.options.hosts) {
@@ -253,7 +263,9 @@ impl Core {
             trace.push(step(Ok(format!("{kind} {} (cached)", words(&data)))));
             return Ok(data);
         }
+        let mut asking = Asking { net, trace, question: &question, start, ended: false };
         let told = self.join(net, &question).await;
+        asking.ended = true;
         let outcome = match &told {
             Ok(Told { answer, server, notes }) => {
                 let notes: String = notes.iter().map(|note| format!("; {note}")).collect();
@@ -287,7 +299,12 @@ impl Core {
 
     /// Asks the servers, follows aliases that lead out of an answer, and keeps what comes of it.
     async fn ask(self: Arc<Self>, net: Arc<dyn Net>, question: Question) -> Outcome {
-        let servers = self.servers(&net).await?;
+        let configuration = net.ready().await.map_err(Cause::Net)?;
+        let servers = Resolver(self.clone()).servers(&configuration);
+        if servers.is_empty() {
+            let text = "no DNS server is known (--dns-servers=udp:IP names one, --host=NAME=IP needs none)";
+            return Err(Cause::Name(text.into()));
+        }
         let mut current = question.clone();
         let mut ttl: Option<u32> = None;
         for _ in 0..=MAX_ALIASES {
@@ -307,20 +324,24 @@ impl Core {
         }
         Err(Cause::Name(proto::dns::Error::AliasLoop.to_string()))
     }
+}
 
-    /// The servers to ask: those given, or those that the network names now.
-    async fn servers(&self, net: &Arc<dyn Net>) -> Result<Vec<Server>, Cause> {
-        let mut servers = self.options.servers.clone();
-        if servers.is_empty() {
-            let configuration = net.ready().await.map_err(Cause::Net)?;
-            servers.extend(configuration.dns_servers.into_iter().map(Server::udp));
+/// A question without an answer so far, which is noted when nobody waits for it any more.
+struct Asking<'a> {
+    net: &'a Arc<dyn Net>,
+    trace: &'a Trace,
+    question: &'a Question,
+    start: Instant,
+    ended: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let outcome = Err(format!("{} no answer so far, given up", self.question.kind()));
+            let (subject, start) = (self.question.name().into(), self.start);
+            self.trace.push(Step { kind: "dns", subject, start, end: self.net.now(), outcome });
         }
-        if servers.is_empty() {
-            let text = "no DNS server is known (--dns-servers=udp:IP names one, --host=NAME=IP needs none)";
-            return Err(Cause::Name(text.into()));
-        }
-        servers.truncate(MAX_SERVERS);
-        Ok(servers)
     }
 }
 

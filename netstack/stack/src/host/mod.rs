@@ -113,19 +113,21 @@ fn error(error: io::Error) -> Error {
     }
 }
 
-/// Reads resolver settings (resolv.conf(5)): `nameserver`, and the first name of the last `domain`
-/// or `search`.
+/// Reads resolver settings (resolv.conf(5)): `nameserver`, and the last of `domain` and `search`.
 fn resolv_conf(text: &str) -> Configuration {
     let mut configuration = Configuration::default();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        match (words.next(), words.next()) {
-            (Some("nameserver"), Some(server)) => {
+        match words.next() {
+            Some("nameserver") => {
                 // A scope (`fe80::1%eth0`) means nothing outside the host's own resolver.
-                configuration.dns_servers.extend(server.parse::<IpAddr>().ok());
+                let server = words.next().and_then(|server| server.parse::<IpAddr>().ok());
+                configuration.dns_servers.extend(server);
             }
-            (Some("domain" | "search"), Some(domain)) if domain != "." => {
-                configuration.domain = Some(domain.trim_end_matches('.').to_ascii_lowercase());
+            Some("domain" | "search") => {
+                let domains = words.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+                configuration.search_domains = domains.filter(|name| !name.is_empty()).collect();
+                configuration.domain = configuration.search_domains.first().cloned();
             }
             _ => {}
         }
@@ -147,6 +149,7 @@ mod tests {
             configuration.dns_servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(configuration.domain.as_deref(), Some("corp.example"));
+        assert_eq!(configuration.search_domains, ["corp.example", "other"]);
         assert_eq!(resolv_conf(""), Configuration::default());
     }
 

@@ -128,3 +128,15 @@ fn a_name_without_addresses_is_told() {
     assert_eq!(error.to_string(), "resolve nosuch.test: no such name");
     assert_eq!(error.exit() as u8, 68);
 }
+
+#[test]
+fn silent_servers_are_named() {
+    let mut world = World::new();
+    world.udp(0, silence);
+    let resolver = world.resolver("udp:10.0.0.53");
+    let error = dial(&mut world, &resolver, "web.test", &[80], false).map(drop).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("no answer to A from udp:10.0.0.53:53"), "{text}");
+    let told = world.told();
+    assert!(told.contains("A no answer so far, given up"), "{told}");
+}

@@ -26,8 +26,11 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
-    let Machine { net, stdin, mut stdout, mut stderr, boot } = machine;
-    let run = config.target.as_ref().map(|target| Run::new(application, config, &net, target));
+    let Machine { net, networks, stdin, mut stdout, mut stderr, boot } = machine;
+    let run = config.target.as_ref().map(|target| {
+        let nets = (&net, &networks[..]);
+        Run::new(application, config, nets, target)
+    });
     let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -62,7 +65,7 @@ async fn act(
     stdout: &mut Output,
 ) -> Result<(), Error> {
     if config.run.help {
-        return sink::write(stdout, args::help::text().as_bytes()).await;
+        return sink::write(stdout, args::help::text(config).as_bytes()).await;
     }
     if config.run.version {
         let version = concat!("mimic ", env!("CARGO_PKG_VERSION"), "\n");
@@ -89,6 +92,7 @@ struct Run<'a, A> {
     application: &'a A,
     config: &'a Config,
     net: &'a Arc<dyn Net>,
+    networks: &'a [(String, Arc<dyn Net>)],
     target: &'a Target,
     registry: Registry,
     flows: Flows,
@@ -102,7 +106,7 @@ impl<'a, A: Application> Run<'a, A> {
     fn new(
         application: &'a A,
         config: &'a Config,
-        net: &'a Arc<dyn Net>,
+        (net, networks): (&'a Arc<dyn Net>, &'a [(String, Arc<dyn Net>)]),
         target: &'a Target,
     ) -> Self {
         let mut registry = Registry::new();
@@ -111,7 +115,7 @@ impl<'a, A: Application> Run<'a, A> {
         let dialer = Dialer {
             net: net.clone(),
             race: config.race.clone(),
-            only: config.network.only,
+            only: config.only(),
             memory: Arc::default(),
             resolver: Resolver::new(config.dns.clone()),
             limit: config.limits.connect,
@@ -122,7 +126,7 @@ impl<'a, A: Application> Run<'a, A> {
             ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
-        Self { application, config, net, target, registry, flows, ctx, trace, resolution }
+        Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }
     }
 
     async fn go(&self, stdin: Input, output: &mut Output) -> Result<(), Error> {
@@ -133,12 +137,13 @@ impl<'a, A: Application> Run<'a, A> {
         match self.registry.resolve(&self.ctx, &policy).await {
             Ok(connected) => {
                 *self.resolution.lock() = Some(connected.report);
-                let Self { config, net, target, ref flows, ref trace, .. } = *self;
+                let Self { config, net, networks, target, ref flows, ref trace, .. } = *self;
                 let call = Call {
                     flow: connected.flow,
                     target,
                     config,
                     net,
+                    networks,
                     flows,
                     trace,
                     stdin,

@@ -40,8 +40,10 @@ pub struct Call<'a> {
     pub target: &'a Target,
     /// What the boot arguments say.
     pub config: &'a Config,
-    /// Sockets and the clock.
+    /// Sockets and the clock, on all networks: each destination by way of the one that leads to it.
     pub net: &'a Arc<dyn Net>,
+    /// The further networks alone, see [`Self::network`].
+    pub networks: &'a [(String, Arc<dyn Net>)],
     /// The handles that turn the flow into the protocol's own.
     pub flows: &'a Flows,
     /// Where octets are counted, for the report.
@@ -53,6 +55,11 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The further network of this name (`--networks`), and nothing but it; on a Unix host, its sockets.
+    pub fn network(&self, name: &str) -> Option<&Arc<dyn Net>> {
+        self.networks.iter().find(|(known, _)| known == name).map(|(_, net)| net)
+    }
+
     /// An error of the exchange, from an error of the flow.
     pub fn failed(&self, error: &(dyn core::error::Error + 'static)) -> Error {
         Error { stage: Stage::Exchange, target: self.target.to_string(), cause: Cause::of(error) }

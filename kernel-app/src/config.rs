@@ -20,6 +20,8 @@ pub struct Config {
     pub target: Option<Target>,
     /// How the machine's own stack is configured.
     pub network: Network,
+    /// Further networks, each on a device of its own, with their names.
+    pub networks: Vec<(String, Network)>,
     /// How names are resolved.
     pub dns: dns::Options,
     /// How families and addresses are raced.
@@ -42,7 +44,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Its value as it may be shown: a secret one's is not; `None` where it takes none.
     pub value: Option<String>,
 }
@@ -90,6 +92,14 @@ impl Default for Network {
             hostname: None,
             only: None,
         }
+    }
+}
+
+impl Config {
+    /// Which family alone is used, if that is the same one on all networks.
+    pub fn only(&self) -> Option<Family> {
+        let only = self.network.only;
+        only.filter(|_| self.networks.iter().all(|(_, network)| network.only == only))
     }
 }
 
@@ -203,6 +213,7 @@ impl Default for Config {
         Self {
             target: None,
             network: Network::default(),
+            networks: Vec::new(),
             dns: dns::Options::default(),
             race: happy_eyeballs::Config::default(),
             limits: Limits {

@@ -1,6 +1,6 @@
 //! What holds in a run: the arguments that were given, and the defaults of the others.
 
-use super::table::{ARGUMENTS, Group, Value};
+use super::table::{ARGUMENTS, Group, Value, of_each_network};
 use crate::config::Config;
 use core::fmt::Write as _;
 
@@ -11,9 +11,14 @@ pub fn text(config: &Config) -> String {
         line(&mut out, "target", &target.to_string());
     }
     let in_order = |group| ARGUMENTS.iter().filter(move |argument| argument.group == group);
-    for argument in Group::included().flat_map(in_order) {
-        let name = format!("--{}", argument.name);
-        let mut given = config.given.iter().filter(|given| given.name == argument.name).peekable();
+    let own = |argument| (argument, None);
+    let further = config.networks.iter().flat_map(|(name, _)| {
+        of_each_network().map(move |argument| (argument, Some(name.as_str())))
+    });
+    for (argument, network) in Group::included().flat_map(in_order).map(own).chain(further) {
+        let name = argument.name_of(network);
+        let mut given = config.given.iter().filter(|given| given.name == name).peekable();
+        let name = format!("--{name}");
         match argument.value {
             Value::Of { default, .. } if given.peek().is_none() && !default.is_empty() => {
                 line(&mut out, &name, &format!("{default} (default)"));

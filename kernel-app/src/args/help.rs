@@ -1,6 +1,7 @@
 //! `--help`, and the same table as README shows it.
 
-use super::table::{ARGUMENTS, Argument, Group, Value};
+use super::table::{ARGUMENTS, Argument, Group, Value, of_each_network};
+use crate::config::Config;
 use client::features;
 use core::fmt::Write as _;
 use proto::target::Scheme;
@@ -17,7 +18,7 @@ const TARGETS: [(Scheme, &str, &str); 7] = [
 ];
 
 /// The text of `--help`: what this program was built with.
-pub fn text() -> String {
+pub fn text(config: &Config) -> String {
     let mut out = String::from(
         "Opens the right flow to a URI and prints the answer.\n\n\
          USAGE\n  URI [ARGUMENTS]\n\n\
@@ -29,15 +30,13 @@ pub fn text() -> String {
     for group in Group::included() {
         let _ = write!(out, "\n{}\n", group.title());
         for argument in ARGUMENTS.iter().filter(|argument| argument.group == group) {
-            let default = match argument.value {
-                Value::Of { default, .. } if !default.is_empty() => {
-                    format!(" (default: {default})")
-                }
-                _ => String::new(),
-            };
-            let repeatable = if argument.repeatable { " (repeatable)" } else { "" };
-            let _ =
-                writeln!(out, "  {:<38} {}{default}{repeatable}", usage(argument), argument.help);
+            line(&mut out, argument, None);
+        }
+        if group == Group::Network {
+            for (name, _) in &config.networks {
+                let _ = write!(out, "\nNETWORK {name}\n");
+                of_each_network().for_each(|argument| line(&mut out, argument, Some(name)));
+            }
         }
     }
     out.push_str(
@@ -49,6 +48,20 @@ pub fn text() -> String {
     out
 }
 
+/// A line of one argument, of the program or of a further network.
+fn line(out: &mut String, argument: &Argument, network: Option<&str>) {
+    let default = match argument.value {
+        Value::Of { .. } if network.is_some() && argument.name == "interface" => {
+            " (default: the next one)".into()
+        }
+        Value::Of { default, .. } if !default.is_empty() => format!(" (default: {default})"),
+        _ => String::new(),
+    };
+    let repeatable = if argument.repeatable { " (repeatable)" } else { "" };
+    let usage = usage(argument, network);
+    let _ = writeln!(out, "  {usage:<38} {}{default}{repeatable}", argument.help);
+}
+
 /// The same as a table in Markdown.
 #[cfg(test)]
 pub fn markdown() -> String {
@@ -58,16 +71,17 @@ pub fn markdown() -> String {
             Value::Of { default, .. } => default,
             Value::None(_) => "",
         };
-        let usage = usage(argument).replace('|', "\\|");
+        let usage = usage(argument, None).replace('|', "\\|");
         let _ = writeln!(out, "| `{usage}` | {default} | {} |", argument.help);
     }
     out
 }
 
-fn usage(argument: &Argument) -> String {
+fn usage(argument: &Argument, network: Option<&str>) -> String {
+    let name = argument.name_of(network);
     let short = argument.short.map(|letter| format!("-{letter}, ")).unwrap_or_default();
     match argument.value {
-        Value::None(_) => format!("{short}--{}", argument.name),
-        Value::Of { format, .. } => format!("{short}--{}={format}", argument.name),
+        Value::None(_) => format!("{short}--{name}"),
+        Value::Of { format, .. } => format!("{short}--{name}={format}"),
     }
 }

@@ -7,7 +7,7 @@ pub mod effective;
 pub mod help;
 pub mod table;
 
-use crate::config::{Config, Given};
+use crate::config::{Config, Given, Network};
 use client::features::Feature;
 use core::fmt;
 use happy_eyeballs::Family;
@@ -26,28 +26,28 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
     while let Some(word) =
         parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })?
     {
-        let argument = match word {
-            Word::Long(name) => long(name)?,
+        let named = match word {
+            Word::Long(name) => long(&config, name)?,
             Word::Short(letter) => short(letter)?,
             Word::Value(value) => {
                 aim(&mut config, text(value)?)?;
                 continue;
             }
         };
-        if !argument.repeatable && is_given(&config, argument) {
-            return Err(Error::Repeated { name: argument.name });
+        if !named.argument.repeatable && is_given(&config, &named.name()) {
+            return Err(Error::Repeated { name: named.name() });
         }
-        match argument.value {
+        match named.argument.value {
             Value::None(set) => {
                 if parser.optional_value().is_some() {
-                    return Err(Error::Unexpected { name: argument.name });
+                    return Err(Error::Unexpected { name: named.name() });
                 }
-                set(&mut config);
-                config.given.push(Given { name: argument.name, value: None });
+                named.within(&mut config, set);
+                config.given.push(Given { name: named.name(), value: None });
             }
             Value::Of { format, .. } => match parser.value() {
-                Ok(value) => store(&mut config, argument, text(value)?)?,
-                Err(_) => return Err(Error::Missing { name: argument.name, format }),
+                Ok(value) => store(&mut config, &named, text(value)?)?,
+                Err(_) => return Err(Error::Missing { name: named.name(), format }),
             },
         }
     }
@@ -62,16 +62,12 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
             }
             continue;
         }
-        let argument = long(&name)?;
-        match argument.value {
-            _ if is_given(&config, argument) => {}
-            Value::None(_) => return Err(Error::Unexpected { name: argument.name }),
-            Value::Of { .. } => store(&mut config, argument, value)?,
+        let named = long(&config, &name)?;
+        match named.argument.value {
+            _ if is_given(&config, &named.name()) => {}
+            Value::None(_) => return Err(Error::Unexpected { name: named.name() }),
+            Value::Of { .. } => store(&mut config, &named, value)?,
         }
-    }
-    let given = |name| config.given.iter().any(|given| given.name == name);
-    if given("ipv4-only") && given("ipv6-only") {
-        return Err(Error::Conflict { name: "ipv4-only", other: "ipv6-only" });
     }
     check(&mut config)?;
     Ok(config)
@@ -92,27 +88,50 @@ fn aim(config: &mut Config, value: String) -> Result<(), Error> {
     Ok(())
 }
 
-fn store(config: &mut Config, argument: &'static Argument, value: String) -> Result<(), Error> {
+/// An argument, of the program or of a further network.
+struct Named {
+    argument: &'static Argument,
+    /// The network's place among the further ones, and its name.
+    network: Option<(usize, String)>,
+}
+
+impl Named {
+    fn name(&self) -> String {
+        self.argument.name_of(self.network.as_ref().map(|(_, name)| name.as_str()))
+    }
+
+    /// Calls `set`, for which the argument's own network is the only one.
+    fn within<T>(&self, config: &mut Config, set: impl FnOnce(&mut Config) -> T) -> T {
+        let Some((index, _)) = self.network else { return set(config) };
+        core::mem::swap(&mut config.network, &mut config.networks[index].1);
+        let outcome = set(config);
+        core::mem::swap(&mut config.network, &mut config.networks[index].1);
+        outcome
+    }
+}
+
+fn store(config: &mut Config, named: &Named, value: String) -> Result<(), Error> {
+    let argument = named.argument;
     let Value::Of { format, set, .. } = argument.value else { return Ok(()) };
-    let outcome = set(config, &value);
+    let outcome = named.within(config, |config| set(config, &value));
     // what was typed may be a secret, and so may be what is said of it
     let shown = (!argument.secret).then_some(value);
     match outcome {
         Ok(()) => {
             let value = shown.unwrap_or_else(|| "(redacted)".into());
-            config.given.push(Given { name: argument.name, value: Some(value) });
+            config.given.push(Given { name: named.name(), value: Some(value) });
             Ok(())
         }
         Err(reason) => {
             let secret = || "not of the expected form".into();
             let reason = if argument.secret { secret() } else { reason };
-            Err(Error::Malformed { name: argument.name, format, value: shown, reason })
+            Err(Error::Malformed { name: named.name(), format, value: shown, reason })
         }
     }
 }
 
-fn is_given(config: &Config, argument: &Argument) -> bool {
-    config.given.iter().any(|given| given.name == argument.name)
+fn is_given(config: &Config, name: &str) -> bool {
+    config.given.iter().any(|given| given.name == name)
 }
 
 /// What arguments mean together.
@@ -123,24 +142,52 @@ fn check(config: &mut Config) -> Result<(), Error> {
     if let Err(error) = config.race.check() {
         return Err(Error::Syntax { reason: format!("happy eyeballs: {error}") });
     }
-    let network = &mut config.network;
+    let first = config.network.interface;
+    for (index, (name, network)) in config.networks.iter_mut().enumerate() {
+        if !config.given.iter().any(|given| given.name == format!("{name}-interface")) {
+            network.interface = first + 1 + index;
+        }
+    }
+    let Config { network, networks, given, .. } = config;
+    check_network(None, network, given)?;
+    let mut taken = vec![(network.interface, "interface".to_string())];
+    for (name, network) in networks {
+        check_network(Some(name), network, given)?;
+        let name = format!("{name}-interface");
+        if let Some((_, other)) = taken.iter().find(|(taken, _)| *taken == network.interface) {
+            return Err(Error::Conflict { name, other: other.clone() });
+        }
+        taken.push((network.interface, name));
+    }
+    Ok(())
+}
+
+/// What the arguments of one network mean together; `prefix` is its name, if it has one.
+fn check_network(
+    prefix: Option<&str>,
+    network: &mut Network,
+    given: &[Given],
+) -> Result<(), Error> {
+    let full = |name: &str| prefix.map_or(name.into(), |prefix| format!("{prefix}-{name}"));
+    let needs = |name, other| Err(Error::Needs { name: full(name), other: full(other) });
+    let conflict = |name, other| Err(Error::Conflict { name: full(name), other: full(other) });
+    let is_given = |name| given.iter().any(|given| given.name == full(name));
     if network.ipv4_gateway.is_some() && network.ipv4.is_none() {
-        return Err(Error::Needs { name: "ipv4-gateway", other: "ipv4" });
+        return needs("ipv4-gateway", "ipv4");
     }
     if network.ipv6_gateway.is_some() && network.ipv6.is_none() {
-        return Err(Error::Needs { name: "ipv6-gateway", other: "ipv6" });
+        return needs("ipv6-gateway", "ipv6");
+    }
+    if is_given("ipv4-only") && is_given("ipv6-only") {
+        return conflict("ipv4-only", "ipv6-only");
     }
     match network.only {
-        Some(Family::V4) if network.ipv6.is_some() => {
-            return Err(Error::Conflict { name: "ipv6", other: "ipv4-only" });
-        }
-        Some(Family::V6) if network.ipv4.is_some() => {
-            return Err(Error::Conflict { name: "ipv4", other: "ipv6-only" });
-        }
+        Some(Family::V4) if network.ipv6.is_some() => return conflict("ipv6", "ipv4-only"),
+        Some(Family::V6) if network.ipv4.is_some() => return conflict("ipv4", "ipv6-only"),
         _ => {}
     }
     if network.ipv4.is_some() && network.dhcp == Some(true) {
-        return Err(Error::Conflict { name: "ipv4", other: "dhcp=true" });
+        return conflict("ipv4", "dhcp=true");
     }
     network.dhcp.get_or_insert(network.ipv4.is_none());
     Ok(())
@@ -150,39 +197,48 @@ fn text(value: std::ffi::OsString) -> Result<String, Error> {
     value.into_string().map_err(|_| Error::Syntax { reason: "a word is not UTF-8".into() })
 }
 
-fn long(name: &str) -> Result<&'static Argument, Error> {
-    match ARGUMENTS.iter().find(|argument| argument.name == name) {
-        Some(argument) => included(argument),
-        None => Err(Error::Unknown { word: format!("--{name}"), nearest: nearest(name) }),
+fn long(config: &Config, name: &str) -> Result<Named, Error> {
+    match all(config).find(|named| named.name() == name) {
+        Some(named) => included(named),
+        None => Err(Error::Unknown { word: format!("--{name}"), nearest: nearest(config, name) }),
     }
 }
 
-fn short(letter: char) -> Result<&'static Argument, Error> {
+fn short(letter: char) -> Result<Named, Error> {
     match ARGUMENTS.iter().find(|argument| argument.short == Some(letter)) {
-        Some(argument) => included(argument),
+        Some(argument) => included(Named { argument, network: None }),
         None => Err(Error::Unknown { word: format!("-{letter}"), nearest: None }),
     }
 }
 
+/// All arguments, those of further networks last.
+fn all(config: &Config) -> impl Iterator<Item = Named> {
+    let own = ARGUMENTS.iter().map(|argument| Named { argument, network: None });
+    let networks = config.networks.iter().enumerate();
+    own.chain(networks.flat_map(|(index, (name, _))| {
+        let network = Some((index, name.clone()));
+        table::of_each_network().map(move |argument| Named { argument, network: network.clone() })
+    }))
+}
+
 /// An argument of a feature that this program was built without is known, but not taken.
-fn included(argument: &'static Argument) -> Result<&'static Argument, Error> {
-    match argument.group.feature() {
+fn included(named: Named) -> Result<Named, Error> {
+    match named.argument.group.feature() {
         Some(Feature { name, included: false }) => {
-            Err(Error::Absent { name: argument.name, feature: name })
+            Err(Error::Absent { name: named.name(), feature: name })
         }
-        _ => Ok(argument),
+        _ => Ok(named),
     }
 }
 
 /// The known name closest to `name`, if any is close enough to be meant.
-fn nearest(name: &str) -> Option<&'static str> {
-    let closeness =
-        |argument: &Argument| (strsim::jaro_winkler(name, argument.name) * 1000.0) as u32;
-    ARGUMENTS
-        .iter()
-        .filter(|argument| included(argument).is_ok() && closeness(argument) > 800)
-        .max_by_key(|argument| closeness(argument))
-        .map(|argument| argument.name)
+fn nearest(config: &Config, name: &str) -> Option<String> {
+    let closeness = |known: &str| (strsim::jaro_winkler(name, known) * 1000.0) as u32;
+    all(config)
+        .filter_map(|named| included(named).ok())
+        .map(|named| named.name())
+        .filter(|known| closeness(known) > 800)
+        .max_by_key(|known| closeness(known))
 }
 
 /// Why the boot words are no configuration.
@@ -192,21 +248,21 @@ pub enum Error {
     /// An argument of a feature that is not compiled in.
     Absent {
         /// The argument.
-        name: &'static str,
+        name: String,
         /// The feature that it belongs to.
         feature: &'static str,
     },
     /// Two arguments that exclude each other.
     Conflict {
         /// The one.
-        name: &'static str,
+        name: String,
         /// The other.
-        other: &'static str,
+        other: String,
     },
     /// An argument's value has not the expected form.
     Malformed {
         /// The argument.
-        name: &'static str,
+        name: String,
         /// What it takes.
         format: &'static str,
         /// What was given; `None` where it may be a secret.
@@ -217,23 +273,23 @@ pub enum Error {
     /// An argument came without its value.
     Missing {
         /// The argument.
-        name: &'static str,
+        name: String,
         /// What it takes.
         format: &'static str,
     },
     /// An argument that means nothing without another.
     Needs {
         /// The argument.
-        name: &'static str,
+        name: String,
         /// The one that it needs.
-        other: &'static str,
+        other: String,
     },
     /// No target.
     NoTarget,
     /// An argument that can be given once came twice.
     Repeated {
         /// The argument.
-        name: &'static str,
+        name: String,
     },
     /// More than one target.
     SecondTarget {
@@ -253,14 +309,14 @@ pub enum Error {
     /// A value for an argument that takes none.
     Unexpected {
         /// The argument.
-        name: &'static str,
+        name: String,
     },
     /// No such argument.
     Unknown {
         /// As typed, without its value.
         word: String,
         /// What may have been meant.
-        nearest: Option<&'static str>,
+        nearest: Option<String>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! The one table of boot arguments: group, name, value's form, default, help, and what each sets.
 
-use crate::config::{Config, Output};
+use crate::config::{Config, Network, Output};
 use client::features::{self, Feature};
 use core::str::FromStr;
 use core::time::Duration;
@@ -62,6 +62,21 @@ pub enum Group {
     Bytes,
     /// The run as a whole.
     Run,
+}
+
+impl Argument {
+    /// Whether it exists once more for each further network, with the network's name before its own.
+    pub fn is_of_each_network(&self) -> bool {
+        self.group == Group::Network && self.name != "networks"
+    }
+
+    /// Its name, or the one that it has for a further network.
+    pub fn name_of(&self, network: Option<&str>) -> String {
+        match network {
+            Some(network) => format!("{network}-{}", self.name),
+            None => self.name.into(),
+        }
+    }
 }
 
 impl Group {
@@ -177,6 +192,14 @@ pub const ARGUMENTS: &[Argument] = &[
         c.network.interface = parsed(v)?;
         Ok(())
     }),
+    one(
+        Group::Network,
+        "networks",
+        "NAME,…",
+        "",
+        "further networks on the next devices; each has these arguments too, as --NAME-ipv4=…, behind this one",
+        networks,
+    ),
     one(Group::Network, "hostname", "NAME", "", "the name told to the DHCP server", |c, v| {
         match v.len() {
             1..=63 => c.network.hostname = Some(v.into()),
@@ -524,6 +547,38 @@ fn store<T>(
 ) -> Result<(), String> {
     *slot = Some(read(text)?);
     Ok(())
+}
+
+fn networks(config: &mut Config, text: &str) -> Result<(), String> {
+    const MAX_LENGTH: usize = 32;
+    for name in text.split(',') {
+        let octets = || name.bytes();
+        if !octets()
+            .all(|octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-')
+            || !octets().next().is_some_and(|octet| octet.is_ascii_lowercase())
+            || name.ends_with('-')
+            || name.len() > MAX_LENGTH
+        {
+            return Err(format!("`{name}` is no name: a letter, then letters, digits and dashes"));
+        }
+        let known = |name: &str| config.networks.iter().any(|(known, _)| known == name);
+        let taken = |new: String| {
+            let of_networks = config.networks.iter().any(|(network, _)| {
+                of_each_network().any(|argument| argument.name_of(Some(network)) == new)
+            });
+            of_networks || ARGUMENTS.iter().any(|argument| argument.name == new)
+        };
+        if known(name) || of_each_network().any(|argument| taken(argument.name_of(Some(name)))) {
+            return Err(format!("there are arguments of the name `{name}` already"));
+        }
+        config.networks.push((name.into(), Network::default()));
+    }
+    Ok(())
+}
+
+/// The arguments that every network has.
+pub fn of_each_network() -> impl Iterator<Item = &'static Argument> {
+    ARGUMENTS.iter().filter(|argument| argument.is_of_each_network())
 }
 
 /// An address and the length of its network's prefix, at most `bits`.

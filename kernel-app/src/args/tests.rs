@@ -120,7 +120,7 @@ fn wrong_words_are_refused_with_what_would_be_right() {
 
 #[test]
 fn every_argument_stands_in_help_and_in_readme() {
-    let help = help::text();
+    let help = help::text(&Config::default());
     for argument in ARGUMENTS {
         assert!(help.contains(&format!("--{}", argument.name)), "{}", argument.name);
     }
@@ -172,10 +172,10 @@ fn a_secret_is_not_told_where_it_is_malformed() {
 
 #[test]
 fn arguments_of_a_feature_that_is_not_there_say_so() {
-    let error = Error::Absent { name: "tls-name", feature: "tls" }.to_string();
+    let error = Error::Absent { name: "tls-name".into(), feature: "tls" }.to_string();
     assert_eq!(error, "--tls-name belongs to the feature tls, which this image was built without");
     // tests run with all features
-    assert!(ARGUMENTS.iter().all(|argument| included(argument).is_ok()));
+    assert!(all(&Config::default()).all(|named| included(named).is_ok()));
 }
 
 proptest::proptest! {
@@ -197,5 +197,50 @@ proptest::proptest! {
         if let Err(line) = Config::from_words(words) {
             proptest::prop_assert!(!line.is_empty() && !line.contains('\n'), "{}", line);
         }
+    }
+}
+
+#[test]
+fn further_networks_have_arguments_of_their_own() {
+    let line = "http://h/ --networks=management,b2 --management-ipv4=10.9.0.2/24 --ipv4-only \
+        --management-mac=02:00:00:00:00:09 --b2-ipv6-only --b2-mtu=1400 --interface=1";
+    let config = config(line);
+    let [(first, management), (second, other)] = &config.networks[..] else { panic!("two") };
+    assert_eq!((first.as_str(), second.as_str()), ("management", "b2"));
+    assert_eq!(management.ipv4, Some(("10.9.0.2".parse().unwrap(), 24)));
+    assert_eq!((management.dhcp, management.interface), (Some(false), 2));
+    assert_eq!(management.mac, Some([2, 0, 0, 0, 0, 9]));
+    assert_eq!((other.mtu, other.only, other.interface), (Some(1400), Some(Family::V6), 3));
+    assert_eq!((config.network.ipv4, config.network.dhcp), (None, Some(true)));
+    assert_eq!(config.network.only, Some(Family::V4));
+    let help = help::text(&config);
+    for name in ["--management-ipv4=ADDRESS/PREFIX", "--b2-ipv6-only", "--b2-interface=N"] {
+        assert!(help.contains(name), "{name}");
+    }
+    assert!(!help.contains("--b2-networks") && !help.contains("--b2-dns-servers"));
+    let effective = effective::text(&config);
+    assert!(effective.contains("--management-ipv4      10.9.0.2/24"), "{effective}");
+
+    for (line, says) in [
+        ("--management-ipv4=10.9.0.2/24", "no argument --management-ipv4"),
+        ("--networks=a --a-ipv=10.9.0.2/24", "did you mean --a-ipv4?"),
+        ("--networks=a --a-ipv4=10.9.0.2", "no prefix length (expected --a-ipv4=ADDRESS/PREFIX)"),
+        ("--networks=a --a-mtu=1400 --a-mtu=1400", "--a-mtu can be given only once"),
+        (
+            "--networks=a --a-ipv4-gateway=10.9.0.1",
+            "--a-ipv4-gateway means nothing without --a-ipv4",
+        ),
+        ("--networks=a --a-ipv4-only=1", "--a-ipv4-only takes no value"),
+        ("--networks=a --a-interface=0", "--a-interface and --interface exclude each other"),
+        ("--networks=a --a-networks=b", "no argument --a-networks"),
+        ("--networks=", "is no name"),
+        ("--networks=A", "is no name"),
+        ("--networks=a_b", "is no name"),
+        ("--networks=a-", "is no name"),
+        ("--networks=a,a", "arguments of the name `a` already"),
+    ] {
+        let line = format!("http://h/ {line}");
+        let error = parse(words(&line), Vec::new()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{line}: {error}");
     }
 }

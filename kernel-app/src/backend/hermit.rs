@@ -18,6 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::io::{AssertAsync, empty};
 use spin::Mutex;
 use stack::smol::{self, Idle, Stack, SystemClock};
+use stack::{Multihomed, Net};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -77,9 +78,19 @@ fn serve<F: Future<Output = u8>>(
     boot: Duration,
     main: impl FnOnce(Machine) -> F,
 ) -> u8 {
-    let Parts { stack, idle, streams } = parts;
+    let Parts { stacks, names, idle, streams } = parts;
+    let mut nets = stacks.iter().map(|stack| Arc::new(stack.clone()) as Arc<dyn Net>);
+    let first = nets.next().expect("there is always the first network");
+    let networks: Vec<_> = names.into_iter().zip(nets).collect();
     let machine = Machine {
-        net: Arc::new(stack.clone()),
+        net: match networks.is_empty() {
+            true => first,
+            false => {
+                let others = networks.iter().map(|(_, net)| net.clone());
+                Arc::new(Multihomed::new(first, others))
+            }
+        },
+        networks,
         stdin: streams.as_ref().map_or_else(|| Box::new(empty()) as Input, Streams::input),
         stdout: streams
             .as_ref()
@@ -91,7 +102,7 @@ fn serve<F: Future<Output = u8>>(
         streams.as_ref().map(Streams::wake);
         false
     };
-    smol::block_on(&stack, &idle, service, main(machine))
+    smol::block_on(&stacks, &idle, service, main(machine))
 }
 
 /// Ends the machine.
@@ -101,7 +112,10 @@ pub fn exit(code: u8) -> ! {
 
 /// A machine that is ready.
 struct Parts {
-    stack: Stack<Device>,
+    /// The first network's, then those of the further ones.
+    stacks: Vec<Stack<Device>>,
+    /// Of the further networks.
+    names: Vec<String>,
     idle: Interrupt,
     /// None where the machine has no such ports: then the serial console takes the output.
     streams: Option<Streams>,
@@ -130,21 +144,33 @@ fn set_up(config: &Config) -> Result<Parts, Failure> {
     if let Some(rng) = rng {
         seed(rng, &idle);
     }
-    let device = choose(nets, config)?;
-    let stack = start(device, &config.network)?;
+    let mut nets: Vec<_> = nets.into_iter().map(Some).collect();
+    let clock = SystemClock::new();
+    let device = choose(&mut nets, config, &config.network, "interface")?;
+    let mut stacks = vec![start(device, &config.network, clock)?];
+    for (name, network) in &config.networks {
+        let device = choose(&mut nets, config, network, &format!("{name}-interface"))?;
+        stacks.push(start(device, network, clock)?);
+    }
+    let names = config.networks.iter().map(|(name, _)| name.clone()).collect();
     let streams = console.and_then(|console| Streams::new(console, &idle));
-    Ok(Parts { stack, idle, streams })
+    Ok(Parts { stacks, names, idle, streams })
 }
 
-/// The device that is to serve. None without a source of randomness: ports and sequence numbers are
+/// The device that is to serve a network, which `argument` says. None without a source of randomness: ports and sequence numbers are
 /// drawn from the kernel's pool, and nothing is sent that could be guessed.
-fn choose(mut nets: Vec<Device>, config: &Config) -> Result<Option<Device>, Failure> {
-    let (count, wanted) = (nets.len(), config.network.interface);
+fn choose(
+    nets: &mut [Option<Device>],
+    config: &Config,
+    network: &Network,
+    argument: &str,
+) -> Result<Option<Device>, Failure> {
+    let (count, wanted) = (nets.len(), network.interface);
     if count == 0 {
         return Ok(None);
     }
     if wanted >= count {
-        let text = format!("--interface={wanted}: the network devices are 0 to {}", count - 1);
+        let text = format!("--{argument}={wanted}: the network devices are 0 to {}", count - 1);
         return Err(Failure::new(Exit::Usage, text));
     }
     if !hermit::entropy::is_ready() {
@@ -157,14 +183,18 @@ fn choose(mut nets: Vec<Device>, config: &Config) -> Result<Option<Device>, Fail
             _ => Ok(None),
         };
     }
-    let device = nets.swap_remove(wanted);
-    if !device.link_up() {
+    let device = nets[wanted].take();
+    if device.as_ref().is_some_and(|device| !device.link_up()) {
         log::warn!("the link of network device {wanted} is down");
     }
-    Ok(Some(device))
+    Ok(device)
 }
 
-fn start(device: Option<Device>, network: &Network) -> Result<Stack<Device>, Failure> {
+fn start(
+    device: Option<Device>,
+    network: &Network,
+    clock: SystemClock,
+) -> Result<Stack<Device>, Failure> {
     let own = device.as_ref().map(NetDevice::mac);
     // Without a device no address is used.
     let mac = network.mac.or(own).unwrap_or([2, 0, 0, 0, 0, 0]);
@@ -175,7 +205,7 @@ fn start(device: Option<Device>, network: &Network) -> Result<Stack<Device>, Fai
     let mut stack = smol::Config::new(mac, Box::new(random));
     let mtu = device.as_ref().map_or(usize::MAX, NetDevice::mtu);
     network.configure(&mut stack, mtu).map_err(|text| Failure::new(Exit::Usage, text))?;
-    Stack::new(stack, device, SystemClock::new()).map_err(|error| Failure::new(Exit::Usage, error))
+    Stack::new(stack, device, clock).map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// Has the entropy device add to the kernel's pool. The pool may have other sources, so that a

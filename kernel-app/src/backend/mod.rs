@@ -28,6 +28,8 @@ use std::sync::Arc;
 pub struct Machine {
     /// Sockets and the clock.
     pub net: Arc<dyn Net>,
+    /// The further networks alone, with their names; [`Self::net`] is all of them.
+    pub networks: Vec<(String, Arc<dyn Net>)>,
     /// Standard input; nothing is asked of it before the first read.
     pub stdin: Input,
     /// Standard output: the payload, exactly.

@@ -5,6 +5,7 @@ use crate::args::Aside;
 use crate::config::Config;
 use blocking::Unblock;
 use core::future::Future;
+use stack::Net;
 use stack::host::HostNet;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -23,9 +24,12 @@ pub fn asides() -> Vec<Aside> {
 }
 
 /// Runs `main` on the host's sockets; the network's configuration is the host's own.
-pub fn run<F: Future<Output = u8>>(_config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
+pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
+    let net: Arc<dyn Net> = Arc::new(HostNet::new());
     let machine = Machine {
-        net: Arc::new(HostNet::new()),
+        // the host chooses the network for each destination, whichever was meant
+        networks: config.networks.iter().map(|(name, _)| (name.clone(), net.clone())).collect(),
+        net,
         stdin: Box::new(Unblock::with_capacity(BUFFER, Stdin { ended: false })),
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
         stderr: Box::new(std::io::stderr()),

@@ -64,6 +64,7 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
     let (stdout, stderr) = (Captured::default(), Captured::default());
     let machine = Machine {
         net: Arc::new(client),
+        networks: Vec::new(),
         stdin: Box::new(futures_lite::io::empty()),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),

@@ -146,6 +146,7 @@ fn boot_beside(
         Ok(config) => {
             let machine = Machine {
                 net: Arc::new(world.client().net.clone()),
+                networks: Vec::new(),
                 stdin,
                 stdout: Box::new(stdout.clone()),
                 stderr: Box::new(stderr.clone()),

@@ -5,19 +5,22 @@
 //!
 //! - [`smol`]: smoltcp over any Ethernet device, with a reactor for one thread;
 //! - `host` (feature `host`): the host system's sockets;
-//! - [`sim`]: smoltcp over a simulated wire, under a virtual clock, for tests.
+//! - [`sim`]: smoltcp over a simulated wire, under a virtual clock, for tests;
+//! - [`Multihomed`]: several of these, each for the destinations that it leads to.
 
 #![forbid(unsafe_code)]
 
 mod error;
 #[cfg(feature = "host")]
 pub mod host;
+mod multihomed;
 mod net;
 pub mod sim;
 pub mod smol;
 mod time;
 
 pub use error::{Error, Unreachable};
+pub use multihomed::Multihomed;
 pub use net::{
     BoxFuture, Cidr, Configuration, Datagram, IpVersion, Net, RawIp, Received, TcpStream,
 };

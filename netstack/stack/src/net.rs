@@ -36,6 +36,9 @@ pub trait Net: Send + Sync + 'static {
     /// [`Error::NoDevice`] at once when there is none.
     fn ready(&self) -> BoxFuture<'static, Result<Configuration, Error>>;
 
+    /// The configuration as it is now.
+    fn configuration(&self) -> Configuration;
+
     /// Completes when the configuration is not `known` (any longer), with the new one: addresses,
     /// routers and name servers come, change and go. On the host never, as it tells nothing.
     fn changed(&self, known: Configuration) -> BoxFuture<'static, Configuration> {

@@ -126,7 +126,7 @@ impl Idle for Machine {
 fn the_reactor_waits_exactly_as_long_as_it_may() {
     let machine = Machine::default();
     let stack = machine.stack();
-    block_on(&stack, &machine, || false, async {
+    block_on(std::slice::from_ref(&stack), &machine, || false, async {
         stack.sleep(ms(5)).await;
         stack.sleep(ms(7)).await;
     });
@@ -153,7 +153,7 @@ fn the_reactor_serves_other_devices_after_interrupts() {
         false
     };
     block_on(
-        &stack,
+        std::slice::from_ref(&stack),
         &machine,
         service,
         poll_fn(|cx| {
@@ -191,7 +191,7 @@ fn an_interrupt_between_looking_and_waiting_is_not_lost() {
     };
     // Had the counter been read after the devices, the machine would now wait for ever.
     block_on(
-        &stack,
+        std::slice::from_ref(&stack),
         &machine,
         service,
         poll_fn(|cx| {
@@ -211,7 +211,7 @@ fn a_flood_starves_nobody() {
     // keeps answering, and a task that sends more keeps the queue full.
     let machine = Machine::default();
     let stack = machine.stack();
-    let rounds = block_on(&stack, &machine, || false, async {
+    let rounds = block_on(std::slice::from_ref(&stack), &machine, || false, async {
         let socket = stack.udp_bind(Some(9), IpVersion::V4).await.unwrap();
         let mut rounds = 0;
         let everyone = "10.0.0.255:9".parse().unwrap();

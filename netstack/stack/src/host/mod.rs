@@ -52,10 +52,13 @@ impl Net for HostNet {
     }
 
     fn ready(&self) -> BoxFuture<'static, Result<Configuration, Error>> {
-        Box::pin(async {
-            let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-            Ok(resolv_conf(&text))
-        })
+        let configuration = self.configuration();
+        Box::pin(async { Ok(configuration) })
+    }
+
+    fn configuration(&self) -> Configuration {
+        let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        resolv_conf(&text)
     }
 
     fn tcp_connect(

@@ -1,8 +1,8 @@
-//! The reactor: one thread that serves devices, stack and tasks, and otherwise waits.
+//! The reactor: one thread that serves devices, stacks and tasks, and otherwise waits.
 //!
 //! ```text
 //!        ┌──▶ observe the interrupt counter
-//!        │    service the other devices; poll the stack: frames, timers, wakers
+//!        │    service the other devices; poll the stacks: frames, timers, wakers
 //!        │    was the future woken? ──yes──▶ poll it, once ──▶ (again)
 //!        │    is there more to do?  ──yes──▶ (again)
 //!        └─── wait until the counter moves or the deadline comes
@@ -22,7 +22,8 @@ use std::task::Wake;
 
 use smoltcp::phy::Device;
 
-use super::stack::Stack;
+use super::stack::{Stack, Turn};
+use super::state::earliest;
 
 /// How the machine waits.
 pub trait Idle {
@@ -44,18 +45,18 @@ impl<T: Idle + ?Sized> Idle for &T {
     }
 }
 
-/// Runs `future` to its end on this thread, with `stack` below it.
+/// Runs `future` to its end on this thread, with `stacks`, at least one and all on one clock, below it.
 ///
 /// `service` is called in every turn, after the counter was read: it lets devices other than the
 /// network's do their work and wake their tasks (or is `|| false`). It returns whether it wants to
 /// be called again before the machine waits; `false` promises that the next event raises an
-/// interrupt. The same holds for the stack's device: that its `receive` returns `None` must mean
+/// interrupt. The same holds for the stacks' devices: that its `receive` returns `None` must mean
 /// that a frame which comes later raises an interrupt.
 ///
 /// The future may be woken from `service` or from within itself; a wake from another thread is
 /// noticed at the next interrupt or deadline.
 pub fn block_on<D, F>(
-    stack: &Stack<D>,
+    stacks: &[Stack<D>],
     idle: &impl Idle,
     mut service: impl FnMut() -> bool,
     future: F,
@@ -71,11 +72,11 @@ where
     loop {
         let seen = idle.observe();
         let service_more = service();
-        let turn = stack.poll();
+        let turn = poll(stacks);
         if woken.0.swap(false, Ordering::Acquire) {
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 // What the future queued last still goes out.
-                stack.poll();
+                poll(stacks);
                 return output;
             }
             // It may have queued octets or set a timer: look before waiting.
@@ -84,11 +85,20 @@ where
         if service_more || turn.more {
             continue;
         }
-        let timeout = turn.deadline.map(|deadline| deadline - stack.now());
+        let timeout = turn.deadline.map(|deadline| deadline - stacks[0].now());
         if timeout != Some(Duration::ZERO) {
             idle.wait(seen, timeout);
         }
     }
+}
+
+/// A turn of each.
+fn poll<D: Device + Send + 'static>(stacks: &[Stack<D>]) -> Turn {
+    let none = Turn { more: false, deadline: None };
+    stacks.iter().map(Stack::poll).fold(none, |all, turn| Turn {
+        more: all.more | turn.more,
+        deadline: earliest(all.deadline, turn.deadline),
+    })
 }
 
 struct Woken(AtomicBool);

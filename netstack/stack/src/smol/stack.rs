@@ -142,12 +142,6 @@ impl<D> Stack<D> {
     pub fn timers(&self) -> usize {
         self.shared.lock().timers.len()
     }
-
-    /// The addresses and servers as they are now.
-    #[must_use]
-    pub fn configuration(&self) -> Configuration {
-        self.shared.lock().addressing.configuration()
-    }
 }
 
 /// What sockets hold: the state does not depend on the device's type.
@@ -198,6 +192,10 @@ impl<D: Device + Send + 'static> Net for Stack<D> {
             drop(spare);
             Poll::Pending
         }))
+    }
+
+    fn configuration(&self) -> Configuration {
+        self.shared.lock().addressing.configuration()
     }
 
     fn changed(&self, known: Configuration) -> BoxFuture<'static, Configuration> {

@@ -107,7 +107,7 @@ fn text(name: &str, manifest: &Manifest, facts: &Facts) -> String {
     let machine = &manifest.machine;
     line("memory", &machine.memory);
     line("cpu", &format!("1, {} (under KVM the host's own)", machine.cpu));
-    line("devices", &or_none(devices(&machine.net, machine.rng)));
+    line("devices", &or_none(devices(manifest)));
     match &facts.built {
         Some(Built { length, digest }) => {
             line("file", &facts.file.display());
@@ -118,7 +118,7 @@ fn text(name: &str, manifest: &Manifest, facts: &Facts) -> String {
     }
     line("toolchain", &facts.toolchain);
     line("kernel", &facts.kernel);
-    line("arguments", &or_none(manifest.arguments.clone()));
+    line("arguments", &or_none(manifest.words()));
     let secrets = manifest.secrets.iter();
     line(
         "secrets",
@@ -127,12 +127,15 @@ fn text(name: &str, manifest: &Manifest, facts: &Facts) -> String {
     out
 }
 
-fn devices(nets: &[Net], rng: Rng) -> Vec<String> {
-    let nets = nets.iter().enumerate().map(|(index, net)| match net {
-        Net::User => format!("net {index}: user"),
-        Net::Tap(name) => format!("net {index}: tap {name}"),
+fn devices(manifest: &Manifest) -> Vec<String> {
+    let machine = &manifest.machine;
+    let further = manifest.networks.iter().map(|(name, net)| (format!(" ({name})"), net));
+    let nets = machine.net.iter().map(|net| (String::new(), net)).chain(further);
+    let nets = nets.enumerate().map(|(index, (name, net))| match net {
+        Net::User => format!("net {index}: user{name}"),
+        Net::Tap(tap) => format!("net {index}: tap {tap}{name}"),
     });
-    let rng = (rng == Rng::Virtio).then(|| "rng".to_owned());
+    let rng = (machine.rng == Rng::Virtio).then(|| "rng".to_owned());
     nets.chain(rng).chain(["console".to_owned()]).collect()
 }
 
@@ -144,7 +147,8 @@ fn boot_arguments(
     verbose: bool,
 ) -> Result<String> {
     let program = compile::unix_program(workspace, name, manifest, verbose)?;
-    let output = Command::new(program).arg("--help").stdin(Stdio::null()).output()?;
+    let output =
+        Command::new(program).args(manifest.words()).arg("--help").stdin(Stdio::null()).output()?;
     match output.status.success() && !output.stdout.is_empty() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => bail!("the unix program prints none ({})", output.status),
@@ -247,7 +251,8 @@ mod tests {
     #[test]
     fn everything_known_has_a_line() {
         let text_of_manifest = "package = 'x'\nprogram = 'y'\narguments = ['--timeout=5s']\n\
-            [secrets]\nheader = 'token'\n[machine]\nmemory = '32M'\nnet = ['user', 'tap=t0']";
+            [secrets]\nheader = 'token'\n[machine]\nmemory = '32M'\nnet = ['user', 'tap=t0']\n\
+            [networks]\nadmin = 'user'";
         let manifest = Manifest::parse(text_of_manifest).unwrap();
         let facts = Facts {
             manifest: "images/z.toml".into(),
@@ -266,13 +271,13 @@ features   raw, tls
 target     qemu
 memory     32M
 cpu        1, max (under KVM the host's own)
-devices    net 0: user, net 1: tap t0, rng, console
+devices    net 0: user, net 1: tap t0, net 2: user (admin), rng, console
 file       target/images/z
 size       6 octets
 sha-256    abababababababababababababababababababababababababababababababab
 toolchain  rustc 1.96.0 (/usr/bin/rustc)
 kernel     hermit-kernel 0.11.0
-arguments  --timeout=5s
+arguments  --networks=admin, --timeout=5s
 secrets    header from token
 ";
         assert_eq!(text("z", &manifest, &facts), expected);

@@ -106,7 +106,7 @@ impl Arguments {
     fn net(&mut self, index: usize, net: &Net, captured: bool) {
         let mac = mac(index, net);
         match net {
-            Net::User => self.pair("-netdev", format!("user,id=n{index}")),
+            Net::User => self.pair("-netdev", format!("user,id=n{index}{}", subnet(index))),
             Net::Tap(name) => {
                 // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
                 let plain = if captured { ",vnet_hdr=off" } else { "" };
@@ -121,6 +121,17 @@ impl Arguments {
             "-device",
             format!("virtio-net-pci,netdev=n{index},mac={mac},disable-legacy=on,romfile="),
         );
+    }
+}
+
+/// QEMU's own network for the first device, 10.0.2.0/24 and fec0::/64; others for the others, as no two
+/// may be the same.
+fn subnet(index: usize) -> String {
+    match u8::try_from(index + 2) {
+        Ok(third) if index > 0 => {
+            format!(",net=10.0.{third}.0/24,ipv6-net=fec0:0:0:{third:x}::/64")
+        }
+        _ => String::new(),
     }
 }
 
@@ -209,6 +220,14 @@ mod tests {
         assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
         assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
         assert!(text.ends_with("-cpu\nqemu64"));
+    }
+
+    #[test]
+    fn user_networks_are_not_the_same() {
+        let text = line(&Machine { net: vec![Net::User; 3], ..machine() });
+        assert!(text.contains("user,id=n0\n"));
+        assert!(text.contains("user,id=n1,net=10.0.3.0/24,ipv6-net=fec0:0:0:3::/64\n"));
+        assert!(text.contains("user,id=n2,net=10.0.4.0/24,ipv6-net=fec0:0:0:4::/64\n"));
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub struct Manifest {
     /// The virtual machine.
     #[serde(default)]
     pub machine: Machine,
+    /// Further networks by name: a device each, behind those of the machine.
+    #[serde(default)]
+    pub networks: BTreeMap<NetworkName, Net>,
 }
 
 /// The machine of a [`Manifest`].
@@ -80,6 +83,14 @@ impl Manifest {
     /// Reads a manifest's text; paths in it stay as they are.
     pub fn parse(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", error.to_string().trim_end()))
+    }
+
+    /// The boot words that come before those of the command line: the names of the further networks,
+    /// as their arguments come behind them, and the manifest's own.
+    pub fn words(&self) -> Vec<String> {
+        let names: Vec<_> = self.networks.keys().map(|name| name.0.as_str()).collect();
+        let networks = (!names.is_empty()).then(|| format!("--networks={}", names.join(",")));
+        networks.into_iter().chain(self.arguments.iter().cloned()).collect()
     }
 
     /// The name of the program that is booted.
@@ -167,6 +178,34 @@ impl Net {
     }
 }
 
+/// The name of a further network: a letter, then letters, digits and dashes, all small, as the program
+/// takes it before the names of its arguments.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NetworkName(String);
+
+impl FromStr for NetworkName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            |octet: u8| !(octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-');
+        let begins = text.bytes().next().is_some_and(|octet| octet.is_ascii_lowercase());
+        match begins && !text.ends_with('-') && text.len() <= 32 && !text.bytes().any(wrong) {
+            true => Ok(Self(text.into())),
+            false => Err(format!(
+                "`{text}` is no network's name: a small letter, then small letters, digits and dashes"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for NetworkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Main memory in octets, at least 1 MiB and a multiple of 4 KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -218,7 +257,7 @@ impl FromStr for Rng {
 
 /// What serde needs to read the types above from strings.
 mod from_string {
-    use super::{Memory, Net, Rng, Target};
+    use super::{Memory, Net, NetworkName, Rng, Target};
 
     macro_rules! by_from_str {
         ($($type:ty),*) => {$(
@@ -231,7 +270,7 @@ mod from_string {
             }
         )*};
     }
-    by_from_str!(Target, Memory, Rng);
+    by_from_str!(Target, Memory, NetworkName, Rng);
 
     impl TryFrom<String> for Net {
         type Error = String;
@@ -288,12 +327,27 @@ mod tests {
             ("package = 'x'\ntarget = 'xen'", "xen"),
             ("package = 'x'\n[secrets]\n'A b' = 'f'", "`A b`"),
             ("package = 'x'\n[machine]\nmemory = '32'", "32M"),
+            ("package = 'x'\n[networks]\n'A' = 'user'", "`A`"),
+            ("package = 'x'\n[networks]\na = 'none'", "empty list"),
             ("package = 'x'\n[machine]\nnet = ['none']", "empty list"),
             ("package = 'x'\n[machine]\ndisk = 'y'", "disk"),
         ] {
             let error = format!("{:#}", Manifest::parse(text).unwrap_err());
             assert!(error.contains(cause), "{error}");
         }
+    }
+
+    #[test]
+    fn further_networks_are_named_before_their_arguments() {
+        let text =
+            "package = 'x'\narguments = ['--b-mtu=1400']\n[networks]\nb = 'user'\na = 'tap=t0'";
+        let manifest = Manifest::parse(text).unwrap();
+        assert_eq!(manifest.words(), ["--networks=a,b", "--b-mtu=1400"]);
+        assert_eq!(
+            manifest.networks.values().cloned().collect::<Vec<_>>(),
+            [Net::Tap("t0".into()), Net::User]
+        );
+        assert!(Manifest::parse("package = 'x'").unwrap().words().is_empty());
     }
 
     #[test]

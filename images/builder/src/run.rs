@@ -54,7 +54,7 @@ pub fn run(
     if options.words.is_empty() {
         options.words = demo::start(target)?;
     }
-    let mut words = manifest.arguments.clone();
+    let mut words = manifest.words();
     words.append(&mut options.words);
     boot(booted, words, &options)
 }
@@ -98,7 +98,10 @@ fn prepare(
                 memory: options.memory.unwrap_or(machine.memory),
                 kvm,
                 cpu: machine.cpu.clone(),
-                net: options.net.clone().unwrap_or_else(|| machine.net.clone()),
+                net: {
+                    let own = options.net.clone().unwrap_or_else(|| machine.net.clone());
+                    own.into_iter().chain(manifest.networks.values().cloned()).collect()
+                },
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
                 secrets,

@@ -223,7 +223,7 @@ fn further_networks_have_arguments_of_their_own() {
 
     for (line, says) in [
         ("--management-ipv4=10.9.0.2/24", "no argument --management-ipv4"),
-        ("--networks=a --a-ipv=10.9.0.2/24", "did you mean --a-ipv4?"),
+        ("--networks=a --a-ipv=10.9.0.2/24", "did you mean --a-ipv6?"),
         ("--networks=a --a-ipv4=10.9.0.2", "no prefix length (expected --a-ipv4=ADDRESS/PREFIX)"),
         ("--networks=a --a-mtu=1400 --a-mtu=1400", "--a-mtu can be given only once"),
         (

@@ -27,10 +27,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
     let Machine { net, networks, stdin, mut stdout, mut stderr, boot } = machine;
-    let run = config.target.as_ref().map(|target| {
-        let nets = (&net, &networks[..]);
-        Run::new(application, config, nets, target)
-    });
+    let target = config.target.as_ref();
+    let run = target.map(|target| Run::new(application, config, &net, &networks, target));
     let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -106,7 +104,8 @@ impl<'a, A: Application> Run<'a, A> {
     fn new(
         application: &'a A,
         config: &'a Config,
-        (net, networks): (&'a Arc<dyn Net>, &'a [(String, Arc<dyn Net>)]),
+        net: &'a Arc<dyn Net>,
+        networks: &'a [(String, Arc<dyn Net>)],
         target: &'a Target,
     ) -> Self {
         let mut registry = Registry::new();

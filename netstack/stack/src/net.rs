@@ -310,10 +310,10 @@ pub struct Configuration {
     pub gateways: Vec<IpAddr>,
     /// Name servers: given, then learnt by DHCP, then from routers (RFC 8106); or the host's.
     pub dns_servers: Vec<IpAddr>,
-    /// The first of `search_domains` (DHCP option 15), or the host's first search domain.
+    /// The first of `search_domains`, or the host's first search domain.
     pub domain: Option<String>,
-    /// Domains to complete short names with, in order: that of DHCP, then those that routers name
-    /// (RFC 8106 §5.2).
+    /// Domains to complete short names with, in order: those of DHCP (option 119, else 15), then those
+    /// that routers name (RFC 8106 §5.2).
     pub search_domains: Vec<String>,
     /// The largest IP packet, in octets.
     pub mtu: Option<usize>,

@@ -10,6 +10,7 @@ use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::config::{Config, Ipv4, Ipv6, is_host_v4};
 use super::discovery::{Assigned, Discovery, Options, PATIENCE};
+use super::search;
 use super::state::earliest;
 use super::watch::Watch;
 use crate::{Cidr, Configuration, Error, Instant, IpVersion, Unreachable};
@@ -46,7 +47,8 @@ struct Lease {
     address: Ipv4Cidr,
     router: Option<Ipv4Addr>,
     dns_servers: Vec<IpAddr>,
-    domain: Option<String>,
+    /// What completes short names.
+    domains: Vec<String>,
     mtu: Option<usize>,
     server: Ipv4Addr,
 }
@@ -195,8 +197,14 @@ impl Addressing {
     pub(super) fn is_ready(&self) -> bool {
         let assigned = self.discovery.assigned();
         let expected = matches!(self.ipv4, Ipv4::Dhcp { .. })
-            || matches!(self.ipv6, Ipv6::Static { .. })
-            || self.advertisements;
+            || self.advertisements
+            || match &self.ipv6 {
+                // nobody gives us another one in its place
+                Ipv6::Static { address, .. } => {
+                    !self.discovery.duplicates().any(|other| IpAddr::V6(other) == address.addr())
+                }
+                Ipv6::Off | Ipv6::LinkLocal | Ipv6::Auto => false,
+            };
         self.cidr_v4().is_some()
             || assigned.iter().any(|a| !a.addr.is_unicast_link_local())
             || !expected && (self.ipv6 == Ipv6::Off || !assigned.is_empty())
@@ -215,7 +223,7 @@ impl Addressing {
         let leased_servers = lease.into_iter().flat_map(|l| l.dns_servers.iter().copied());
         let servers = self.dns_servers.iter().copied().chain(leased_servers);
         let servers = servers.chain(self.discovery.servers().into_iter().map(IpAddr::V6));
-        let domains = lease.and_then(|l| l.domain.clone()).into_iter();
+        let domains = lease.into_iter().flat_map(|l| l.domains.iter().cloned());
         let search_domains = distinct(domains.chain(self.discovery.domains()));
         Configuration {
             addresses: v4
@@ -390,13 +398,21 @@ impl Lease {
             let packet = config.packet.as_ref()?;
             packet.options().find(|o| o.kind == kind).map(|o| o.data)
         };
+        // RFC 3396 §7: an option that comes in parts is one.
+        let options = config.packet.as_ref().into_iter().flat_map(|packet| packet.options());
+        let parts = options.filter(|o| o.kind == OPTION_SEARCH).map(|o| o.data);
+        let mut domains = search::names(&parts.collect::<Vec<_>>().concat(), true);
+        // RFC 3397 §4: the list is used in place of the domain.
+        if domains.is_empty() {
+            domains.extend(option(OPTION_DOMAIN).and_then(domain));
+        }
         // After rebinding (RFC 2131 §4.4.5) smoltcp still names the server that was asked first.
         let server = option(OPTION_SERVER).and_then(|data| <[u8; 4]>::try_from(data).ok());
         Self {
             address: config.address,
             router: config.router.filter(|r| is_host_v4(*r)),
             dns_servers: config.dns_servers.iter().map(|s| IpAddr::from(*s)).collect(),
-            domain: option(OPTION_DOMAIN).and_then(domain),
+            domains,
             mtu: option(OPTION_MTU)
                 .and_then(|data| <[u8; 2]>::try_from(data).ok())
                 .map(|octets| usize::from(u16::from_be_bytes(octets)))
@@ -436,6 +452,7 @@ fn client(hostname: Option<&str>) -> dhcpv4::Socket<'static> {
         OPTION_DNS_SERVERS,
         OPTION_DOMAIN,
         OPTION_MTU,
+        OPTION_SEARCH,
     ]);
     socket.set_receive_packet_buffer(Box::leak(Box::new([0; MAX_DHCP_MESSAGE])));
     if let Some(name) = hostname {
@@ -463,6 +480,8 @@ const OPTION_HOSTNAME: u8 = 12;
 const OPTION_DOMAIN: u8 = 15;
 const OPTION_MTU: u8 = 26;
 const OPTION_SERVER: u8 = 54;
+// RFC 3397.
+const OPTION_SEARCH: u8 = 119;
 const MAX_DHCP_MESSAGE: usize = 1500;
 /// Less is a mistake: every host accepts packets of that size (RFC 791 §3.1).
 const MIN_MTU_V4: usize = 576;

@@ -39,6 +39,7 @@ mod membership;
 mod neighbors;
 mod raw;
 mod reactor;
+mod search;
 mod stack;
 mod state;
 mod tcp;

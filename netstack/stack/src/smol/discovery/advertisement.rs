@@ -4,6 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::message::options;
+use crate::smol::search;
 
 /// What a router says. Only valid ones are made: see [`Advertisement::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,43 +117,11 @@ impl Advertisement {
         }
     }
 
-    /// RFC 8106 §5.2: names of labels, uncompressed, zeros behind. A name that makes no sense ends
-    /// the option, as where the next one begins is not known.
     fn add_domains(&mut self, option: &[u8]) {
         let lifetime = number(option, 4);
-        let mut rest = &option[8..];
-        while rest.first().is_some_and(|len| *len != 0) {
-            let Some((name, behind)) = domain(rest) else { return };
-            if self.domains.len() < MAX_OPTIONS {
-                self.domains.push((name, lifetime));
-            }
-            rest = behind;
-        }
-    }
-}
-
-/// The name at the start, in lower case, and what is behind it.
-fn domain(octets: &[u8]) -> Option<(String, &[u8])> {
-    let mut name = String::new();
-    let mut rest = octets;
-    loop {
-        let (len, behind) = rest.split_first()?;
-        if *len == 0 {
-            // RFC 1035 §2.3.4, without the dot at the end.
-            return (!name.is_empty() && name.len() <= 253).then_some((name, behind));
-        }
-        if *len > 63 {
-            return None;
-        }
-        let (label, behind) = behind.split_at_checked(usize::from(*len))?;
-        if !label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return None;
-        }
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.extend(label.iter().map(|b| char::from(b.to_ascii_lowercase())));
-        rest = behind;
+        let left = MAX_OPTIONS - self.domains.len();
+        let names = search::names(&option[8..], false).into_iter().take(left);
+        self.domains.extend(names.map(|name| (name, lifetime)));
     }
 }
 

@@ -15,6 +15,7 @@ pub fn tests() -> Vec<(&'static str, Test)> {
         test("dhcp: the machine's name is told", hostname),
         test("dhcp: the first request is lost", lost_request),
         test("dhcp: the domain completes a name", domain),
+        test("dhcp: the search list completes a name", search_list),
         test("dhcp: the MTU is kept", dhcp_mtu),
         test("dhcp: the lease is renewed while a connection lasts", renewal),
         test("ra: prefix and name server alone are enough", ra),
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<(&'static str, Test)> {
         test("ra: a name server known by its link-local address", ra_link_local),
         test("dual stack: DHCP and router advertisements at once", dual),
         test("dual stack: one family alone", one_family),
+        test("static: an IPv6 address that somebody else has", duplicate),
         test("static: --ipv6 and --ipv6-gateway", static_ipv6),
     ]
 }
@@ -70,6 +72,13 @@ fn lost_request(lab: &mut Lab) -> Result<String> {
 
 fn domain(lab: &mut Lab) -> Result<String> {
     let network = network(lab, &[RANGE, WEB, "--domain=test"])?;
+    network.boot(&["http://web/"])?.reached(HOST)?;
+    Ok(String::new())
+}
+
+fn search_list(lab: &mut Lab) -> Result<String> {
+    let search = "--dhcp-option=option:domain-search,nothing.test,test";
+    let network = network(lab, &[RANGE, WEB, search])?;
     network.boot(&["http://web/"])?.reached(HOST)?;
     Ok(String::new())
 }
@@ -175,6 +184,17 @@ fn one_family(lab: &mut Lab) -> Result<String> {
         let own = outcome.capture.sent().filter(|(_, packet)| other(&packet.source)).count();
         ensure!(own == 0, "{flag}: {own} packets of the other family{}", outcome.said());
     }
+    Ok(String::new())
+}
+
+fn duplicate(lab: &mut Lab) -> Result<String> {
+    let network = network(lab, &[WEB_BOTH])?;
+    let literal = format!("http://[{HOST_V6}]/");
+    network.ip("address add 2001:db8:9::9/64 dev tap0 nodad")?;
+    let address = "--ipv6=2001:db8:9::9/64";
+    let nothing_else = ["--dhcp=false", "--accept-router-advertisements=false"];
+    let outcome = network.boot(&[&[literal.as_str(), address][..], &nothing_else].concat())?;
+    outcome.exits(69)?.says("2001:db8:9::9")?.tried(&[])?;
     Ok(String::new())
 }
 

@@ -60,7 +60,7 @@ impl Network {
             servers: Vec::new(),
             running: UnixStream::pair()?,
         };
-        // without the right to make namespaces, or in a chroot, where they cannot be mounted
+        // without the right to make namespaces, in a chroot, where they cannot be mounted, or without IPv6
         let skip = |error| Skip(format!("no network namespace can be made here: {error:#}"));
         ip(&["netns", "add", &network.name]).map_err(skip)?;
         network.enter(|| Ok(())).map_err(skip)?;
@@ -69,8 +69,8 @@ impl Network {
         // never one that a machine of QEMU's could have
         network.ip("link set tap0 address 02:00:00:00:00:01")?;
         // no waiting for duplicates of addresses that are ours alone, and none but those below
-        network.sysctl("ipv6/conf/tap0/accept_dad", "0")?;
-        network.sysctl("ipv6/conf/tap0/addr_gen_mode", "1")?;
+        network.sysctl("ipv6/conf/tap0/accept_dad", "0").map_err(skip)?;
+        network.sysctl("ipv6/conf/tap0/addr_gen_mode", "1").map_err(skip)?;
         network.ip(&format!("address add {HOST}/24 dev tap0"))?;
         network.ip(&format!("address add {HOST_2}/24 dev tap0"))?;
         network.ip(&format!("address add {HOST_V6}/64 dev tap0 nodad"))?;
@@ -116,19 +116,27 @@ impl Network {
             .with_context(|| format!("cannot set {name}"))
     }
 
-    /// Adds rules of nftables for the packets that come in, such as `tcp dport 80 drop`.
+    /// Adds rules of nftables for the packets that come in, such as `tcp dport 80 drop`; [`Skip`] where the kernel
+    /// has none.
     pub fn filter(&self, rules: &[&str]) -> Result<()> {
-        let text = format!(
-            "table inet test {{ chain input {{ type filter hook input priority 0; policy accept;\n{}\n}}\n}}\n",
-            rules.join("\n")
-        );
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let skip = |error| Skip(format!("no nftables here: {error:#}"));
+        self.nft("table inet test { }\n").map_err(skip)?;
+        let rules = rules.join("\n");
+        let hook = "type filter hook input priority 0; policy accept;";
+        self.nft(&format!("table inet test {{ chain input {{ {hook}\n{rules}\n}}\n}}\n"))
+    }
+
+    fn nft(&self, text: &str) -> Result<()> {
         let mut command = self.command("nft");
         command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         child.stdin.take().context("no pipe to nft")?.write_all(text.as_bytes())?;
         let output = child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "nft does not take {rules:?}: {}", said.trim());
+        ensure!(output.status.success(), "nft does not take {text:?}: {}", said.trim());
         Ok(())
     }
 

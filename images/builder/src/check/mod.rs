@@ -10,6 +10,7 @@
 
 mod cargo;
 mod files;
+mod git;
 mod host_tool;
 mod machines;
 mod netns;

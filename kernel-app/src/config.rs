@@ -49,6 +49,8 @@ pub struct Given {
     pub name: String,
     /// Its value as it may be shown: a secret one's is not; `None` where it takes none.
     pub value: Option<String>,
+    /// The image brought it; the user did not.
+    pub own: bool,
 }
 
 /// How the machine's own stack is configured. Host sockets pass all of it over but which family alone

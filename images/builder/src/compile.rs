@@ -10,6 +10,7 @@ use crate::fresh::Inputs;
 use crate::manifest::Manifest;
 use crate::pack;
 use crate::toolchain::{self, Toolchain};
+use crate::words;
 use crate::workspace::Workspace;
 
 /// The profile of everything that goes into an image, see the workspace's manifest.
@@ -43,7 +44,9 @@ pub fn image(
     let partial = image.with_extension("partial");
     let read =
         |file: &Path| fs::read(file).with_context(|| format!("cannot read {}", file.display()));
-    let packed = pack::pack(&read(&loader)?, Some(&read(&program)?), pack::Protocol::Pvh)
+    let (loader, program) = (read(&loader)?, read(&program)?);
+    let content = pack::Content { program: &program, words: &words::join(manifest.words()) };
+    let packed = pack::pack(&loader, Some(content), pack::Protocol::Pvh)
         .map_err(|error| anyhow!("cannot pack the image {name}: {error}"))?;
     fs::write(&partial, packed).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, &image).with_context(|| format!("cannot write {}", image.display()))?;

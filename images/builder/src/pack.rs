@@ -1,7 +1,7 @@
 //! Packs the boot loader and a program into one bootable file.
 //!
 //! The result is an ELF file with the loader's segments and one more that holds the program's whole
-//! ELF file; the loader's slot ([`loader::slot`]) is told where. Machines that boot by PVH (QEMU,
+//! ELF file and the image's own boot words; the loader's slot ([`loader::slot`]) is told where. Machines that boot by PVH (QEMU,
 //! microvm included, Firecracker, Cloud Hypervisor) take the 64-bit form. Multiboot wants a 32-bit
 //! file with a header in its first 8 KiB, and QEMU prefers multiboot where it sees that header, so
 //! the two are different files.
@@ -19,21 +19,41 @@ pub enum Protocol {
     Multiboot,
 }
 
-/// Packs `loader` with `program`, or alone: then it takes the program as a module (`-initrd`).
-pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result<Vec<u8>, Error> {
+/// What is packed with the loader.
+#[derive(Debug, Clone, Copy)]
+pub struct Content<'a> {
+    /// The program's ELF file.
+    pub program: &'a [u8],
+    /// The boot words that come before the user's, as [`crate::words::join`] writes them.
+    pub words: &'a str,
+}
+
+/// Packs `loader` with `content`, or alone: then it takes the program as a module (`-initrd`).
+pub fn pack(
+    loader: &[u8],
+    content: Option<Content<'_>>,
+    protocol: Protocol,
+) -> Result<Vec<u8>, Error> {
     let mut loader = loader.to_vec();
     let segments = segments(&loader).map_err(Error::Loader)?;
     let at = slot_offset(&loader)?;
     let end =
         segments.iter().map(|s| s.address + s.memory).max().ok_or(Error::Loader(NO_SEGMENT))?;
 
-    let address = match program {
-        Some(program) => Some(program_address(program, end).map_err(Error::Program)?),
-        None => None,
-    };
-    if let (Some(address), Some(program)) = (address, program) {
-        put(&mut loader, at + slot::PROGRAM_ADDRESS, &address.to_le_bytes());
-        put(&mut loader, at + slot::PROGRAM_LENGTH, &(program.len() as u64).to_le_bytes());
+    let mut placed = None;
+    if let Some(Content { program, words }) = content {
+        let octets = [program, words.as_bytes()].concat();
+        let address = program_address(program, octets.len(), end).map_err(Error::Program)?;
+        let length = program.len() as u64;
+        for (field, value) in [
+            (slot::PROGRAM_ADDRESS, address),
+            (slot::PROGRAM_LENGTH, length),
+            (slot::WORDS_ADDRESS, address + length),
+            (slot::WORDS_LENGTH, words.len() as u64),
+        ] {
+            put(&mut loader, at + field, &value.to_le_bytes());
+        }
+        placed = Some((address, octets));
     }
     if protocol == Protocol::Multiboot {
         for (i, field) in slot::MULTIBOOT_HEADER.iter().enumerate() {
@@ -49,8 +69,8 @@ pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result
         let content = segment.content(&loader).ok_or(Error::Loader(TRUNCATED))?;
         out.segment(segment, content);
     }
-    if let (Some(address), Some(program)) = (address, program) {
-        let length = program.len() as u64;
+    if let Some((address, octets)) = placed {
+        let length = octets.len() as u64;
         let segment = Segment {
             kind: PT_LOAD,
             flags: READABLE,
@@ -59,7 +79,7 @@ pub fn pack(loader: &[u8], program: Option<&[u8]>, protocol: Protocol) -> Result
             file: length,
             memory: length,
         };
-        out.segment(&segment, program);
+        out.segment(&segment, &octets);
     }
     out.finish()
 }
@@ -132,9 +152,9 @@ fn slot_offset(loader: &[u8]) -> Result<usize, Error> {
     }
 }
 
-/// Where the program's file goes: behind the place of its image, which begins on the first large
+/// Where the program's file goes, with what follows it `length` octets: behind the place of its image, which begins on the first large
 /// page behind the loader, so that all of its memory is the kernel's in the end.
-fn program_address(program: &[u8], loader_end: u64) -> Result<u64, &'static str> {
+fn program_address(program: &[u8], length: usize, loader_end: u64) -> Result<u64, &'static str> {
     let segments = segments(program)?;
     if segments.iter().any(|segment| segment.content(program).is_none()) {
         return Err(TRUNCATED);
@@ -144,7 +164,7 @@ fn program_address(program: &[u8], loader_end: u64) -> Result<u64, &'static str>
     let end = loads().map(|s| s.address + s.memory).max().ok_or(NO_SEGMENT)?;
     let image = loader_end.next_multiple_of(LARGE_PAGE);
     let address = (image + (end - start)).next_multiple_of(LARGE_PAGE);
-    match address.checked_add(program.len() as u64) {
+    match address.checked_add(length as u64) {
         Some(end) if end <= ADDRESSABLE => Ok(address),
         _ => Err("it does not fit the first 4 GiB"),
     }

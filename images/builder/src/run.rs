@@ -18,6 +18,7 @@ use crate::process::{Ended, Job, Streams};
 use crate::project;
 use crate::secret::Secret;
 use crate::status::Fault;
+use crate::words;
 use crate::workspace::Workspace;
 use crate::{accel, status};
 
@@ -54,8 +55,11 @@ pub fn run(
     if options.words.is_empty() {
         options.words = demo::start(target)?;
     }
-    let mut words = manifest.words();
-    words.append(&mut options.words);
+    let words = match &booted {
+        // its own words are in the image
+        Booted::Machine(_) => options.words.clone(),
+        Booted::Process { .. } => words::behind(manifest.words(), options.words.clone()),
+    };
     boot(booted, words, &options)
 }
 

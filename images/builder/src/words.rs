@@ -16,6 +16,15 @@ pub fn join<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     line
 }
 
+/// The image's `own` words and the user's, as the loader puts them together for a program in a machine.
+pub fn behind(mut own: Vec<String>, mut words: Vec<String>) -> Vec<String> {
+    if !own.is_empty() {
+        own.push(loader::words::OWN_END.into());
+    }
+    own.append(&mut words);
+    own
+}
+
 fn quote(line: &mut String, word: &str) {
     if word.is_empty() {
         line.push_str("\"\"");
@@ -56,7 +65,7 @@ mod tests {
     /// What the kernel reads of what the loader makes of the line.
     fn through_the_loader(line: &str) -> Vec<String> {
         let mut buffer = vec![0; 8 * line.len() + 8];
-        let line = loader::words::for_kernel(line.as_bytes(), &mut buffer).unwrap();
+        let line = loader::words::for_kernel(b"", line.as_bytes(), &mut buffer).unwrap();
         shell_words::split(line).unwrap()
     }
 

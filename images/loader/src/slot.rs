@@ -7,12 +7,14 @@
 //! | 16 | 8 | physical address of the program's ELF file | 0 |
 //! | 24 | 8 | its length in octets | 0: no program packed |
 //! | 32 | 12 | multiboot header | 0: the file is entered by PVH only |
+//! | 48 | 8 | physical address of the image's own boot words | 0 |
+//! | 56 | 8 | their length in octets | 0: it has none |
 
 /// Marks the slot.
 pub const SIGNATURE: [u8; 16] = *b"hermit-ldr-slot1";
 
 /// Octets in the slot, the signature included.
-pub const SIZE: usize = 48;
+pub const SIZE: usize = 64;
 
 /// Offset of the program's address.
 pub const PROGRAM_ADDRESS: usize = 16;
@@ -22,6 +24,12 @@ pub const PROGRAM_LENGTH: usize = 24;
 
 /// Offset of the multiboot header.
 pub const MULTIBOOT: usize = 32;
+
+/// Offset of the words' address.
+pub const WORDS_ADDRESS: usize = 48;
+
+/// Offset of the words' length.
+pub const WORDS_LENGTH: usize = 56;
 
 /// The multiboot header (Multiboot Specification 0.6.96, §3.1.1): magic, flags, checksum. The flags
 /// ask for page-aligned modules and for the memory map.

@@ -4,6 +4,9 @@
 //! character as it is, double quotes group. The kernel splits its command line as a shell does, and
 //! gives the program only what follows a word `--`. So every word is written anew in single quotes,
 //! after a `--` where the line has none: `a 'b` becomes `-- 'a' ''\''b'`.
+//!
+//! An image may have words of its own, which its manifest named. They stand first behind the `--`, and a word that
+//! says where they end, so that the program lets the user's win: `-- 'own' '--own-words-end' 'a'`.
 
 /// Why a boot line cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,27 +32,21 @@ impl core::fmt::Display for Error {
     }
 }
 
-/// Writes the kernel's form of `line` to `buffer` and returns what it wrote.
-pub fn for_kernel<'a>(line: &[u8], buffer: &'a mut [u8]) -> Result<&'a str, Error> {
+/// Stands behind the image's own words.
+pub const OWN_END: &str = "--own-words-end";
+
+/// Writes the kernel's form of `line` to `buffer`, the image's `own` words before the program's, and returns
+/// what it wrote.
+pub fn for_kernel<'a>(own: &[u8], line: &[u8], buffer: &'a mut [u8]) -> Result<&'a str, Error> {
     let line = core::str::from_utf8(line).map_err(|_| Error::Encoding)?;
+    let mut own = Some(core::str::from_utf8(own).map_err(|_| Error::Encoding)?);
     let mut out = Output { buffer, length: 0 };
     if !has_separator(line)? {
-        out.push(b"--")?;
+        out.separator(own.take())?;
     }
-    for_each_word(line, |word| {
-        if out.length > 0 {
-            out.push(b" ")?;
-        }
-        // Quoted, it would be the same word to the kernel; bare, it can be read in its log.
-        if word.is("--") {
-            return out.push(b"--");
-        }
-        out.push(b"'")?;
-        word.characters(|c| match c {
-            '\'' => out.push(br"'\''"),
-            c => out.push(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        })?;
-        out.push(b"'")
+    for_each_word(line, |word| match word.is("--") {
+        true => out.separator(own.take()),
+        false => out.word(word),
     })?;
     let Output { buffer, length } = out;
     core::str::from_utf8(&buffer[..length]).map_err(|_| Error::Encoding)
@@ -131,6 +128,35 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
+    /// The word `--`, and the image's own words, where they are still to come.
+    fn separator(&mut self, own: Option<&str>) -> Result<(), Error> {
+        self.space()?;
+        // Quoted, it would be the same word to the kernel; bare, it can be read in its log.
+        self.push(b"--")?;
+        match own {
+            None | Some("") => Ok(()),
+            Some(own) => {
+                for_each_word(own, |word| self.word(word))?;
+                self.word(Word(OWN_END))
+            }
+        }
+    }
+
+    fn word(&mut self, word: Word<'_>) -> Result<(), Error> {
+        self.space()?;
+        self.push(b"'")?;
+        word.characters(|c| match c {
+            '\'' => self.push(br"'\''"),
+            c => self.push(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        })?;
+        self.push(b"'")
+    }
+
+    /// Between two words.
+    fn space(&mut self) -> Result<(), Error> {
+        if self.length > 0 { self.push(b" ") } else { Ok(()) }
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let end = self.length + bytes.len();
         self.buffer.get_mut(self.length..end).ok_or(Error::TooLong)?.copy_from_slice(bytes);
@@ -145,7 +171,7 @@ mod tests {
 
     fn kernel(line: &str) -> Result<([u8; 128], usize), Error> {
         let mut buffer = [0; 128];
-        let length = for_kernel(line.as_bytes(), &mut buffer)?.len();
+        let length = for_kernel(b"", line.as_bytes(), &mut buffer)?.len();
         Ok((buffer, length))
     }
 
@@ -161,6 +187,22 @@ mod tests {
         check("   ", "--");
         check("https://example.com/", "-- 'https://example.com/'");
         check(" a  b ", "-- 'a' 'b'");
+    }
+
+    #[test]
+    fn the_image_s_own_words_come_first() {
+        for (line, expected) in [
+            ("", "-- 'it'\\''s' 'b c' '--own-words-end'"),
+            ("a", "-- 'it'\\''s' 'b c' '--own-words-end' 'a'"),
+            (
+                "-freq 2000 -- a -- b",
+                "'-freq' '2000' -- 'it'\\''s' 'b c' '--own-words-end' 'a' -- 'b'",
+            ),
+        ] {
+            let mut buffer = [0; 128];
+            let own = br#"it's "b c""#;
+            assert_eq!(for_kernel(own, line.as_bytes(), &mut buffer), Ok(expected), "for {line}");
+        }
     }
 
     #[test]
@@ -191,12 +233,12 @@ mod tests {
     fn open_ends_are_errors() {
         assert_eq!(kernel(r#"a "b"#).err(), Some(Error::OpenQuote));
         assert_eq!(kernel(r"a \").err(), Some(Error::OpenEscape));
-        assert_eq!(for_kernel(b"\xff", &mut [0; 16]).err(), Some(Error::Encoding));
+        assert_eq!(for_kernel(b"", b"\xff", &mut [0; 16]).err(), Some(Error::Encoding));
     }
 
     #[test]
     fn the_buffer_bounds_the_line() {
-        assert_eq!(for_kernel(b"abcd", &mut [0; 8]).err(), Some(Error::TooLong));
-        assert_eq!(for_kernel(b"abcd", &mut [0; 9]), Ok("-- 'abcd'"));
+        assert_eq!(for_kernel(b"", b"abcd", &mut [0; 8]).err(), Some(Error::TooLong));
+        assert_eq!(for_kernel(b"", b"abcd", &mut [0; 9]), Ok("-- 'abcd'"));
     }
 }

@@ -19,39 +19,63 @@ use table::{ARGUMENTS, Argument, Value};
 /// argument, and its value.
 pub type Aside = (String, Vec<u8>);
 
+/// Stands behind the words that an image brings itself.
+const OWN_END: &str = "--own-words-end";
+
 /// Reads the boot words, the program's own name not among them, and the values that came beside
-/// them. A word wins over a value beside it.
-pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
+/// them. A word wins over a value beside it, and both over the image's own words, which stand before the word
+/// `--own-words-end`.
+pub fn parse(mut words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
     let mut config = Config::default();
+    if let Some(end) = words.iter().position(|word| word == OWN_END) {
+        let own = words.drain(..=end).take(end).collect();
+        read(&mut config, own)?;
+        config.given.iter_mut().for_each(|given| given.own = true);
+    }
+    // the user's target takes the place of the image's
+    let own_target = config.target.take();
+    read(&mut config, words)?;
+    beside(&mut config, asides)?;
+    config.target = config.target.or(own_target);
+    check(&mut config)?;
+    Ok(config)
+}
+
+fn read(config: &mut Config, words: Vec<String>) -> Result<(), Error> {
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(word) =
         parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })?
     {
         let named = match word {
-            Word::Long(name) => long(&config, name)?,
+            Word::Long(name) => long(config, name)?,
             Word::Short(letter) => short(letter)?,
             Word::Value(value) => {
-                aim(&mut config, text(value)?)?;
+                aim(config, text(value)?)?;
                 continue;
             }
         };
-        if !named.argument.repeatable && is_given(&config, &named.name()) {
+        if !named.argument.repeatable && is_given(config, &named.name()) {
             return Err(Error::Repeated { name: named.name() });
         }
+        forget_own(config, &named);
         match named.argument.value {
             Value::None(set) => {
                 if parser.optional_value().is_some() {
                     return Err(Error::Unexpected { name: named.name() });
                 }
-                named.within(&mut config, set);
-                config.given.push(Given { name: named.name(), value: None });
+                named.within(config, set);
+                config.given.push(Given { name: named.name(), value: None, own: false });
             }
             Value::Of { format, .. } => match parser.value() {
-                Ok(value) => store(&mut config, &named, text(value)?)?,
+                Ok(value) => store(config, &named, text(value)?)?,
                 Err(_) => return Err(Error::Missing { name: named.name(), format }),
             },
         }
     }
+    Ok(())
+}
+
+fn beside(config: &mut Config, asides: Vec<Aside>) -> Result<(), Error> {
     for (name, octets) in asides {
         let value = String::from_utf8(octets)
             .map_err(|_| Error::Syntax { reason: format!("the value of {name} is not UTF-8") })?;
@@ -59,19 +83,21 @@ pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
         let value = value.strip_suffix('\n').unwrap_or(&value).to_string();
         if name == TARGET {
             if config.target.is_none() {
-                aim(&mut config, value)?;
+                aim(config, value)?;
             }
             continue;
         }
-        let named = long(&config, &name)?;
+        let named = long(config, &name)?;
         match named.argument.value {
-            _ if is_given(&config, &named.name()) => {}
+            _ if is_given(config, &named.name()) => {}
             Value::None(_) => return Err(Error::Unexpected { name: named.name() }),
-            Value::Of { .. } => store(&mut config, &named, value)?,
+            Value::Of { .. } => {
+                forget_own(config, &named);
+                store(config, &named, value)?;
+            }
         }
     }
-    check(&mut config)?;
-    Ok(config)
+    Ok(())
 }
 
 /// The name under which a target can come beside the words.
@@ -120,7 +146,7 @@ fn store(config: &mut Config, named: &Named, value: String) -> Result<(), Error>
     match outcome {
         Ok(()) => {
             let value = shown.unwrap_or_else(|| "(redacted)".into());
-            config.given.push(Given { name: named.name(), value: Some(value) });
+            config.given.push(Given { name: named.name(), value: Some(value), own: false });
             Ok(())
         }
         Err(reason) => {
@@ -131,8 +157,17 @@ fn store(config: &mut Config, named: &Named, value: String) -> Result<(), Error>
     }
 }
 
+/// Whether the user gave it.
 fn is_given(config: &Config, name: &str) -> bool {
-    config.given.iter().any(|given| given.name == name)
+    config.given.iter().any(|given| given.name == name && !given.own)
+}
+
+/// What the user gives takes the place of what the image brought, but where both hold.
+fn forget_own(config: &mut Config, named: &Named) {
+    if !named.argument.repeatable {
+        let name = named.name();
+        config.given.retain(|given| given.name != name);
+    }
 }
 
 /// What arguments mean together.

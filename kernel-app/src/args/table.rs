@@ -198,11 +198,10 @@ pub const ARGUMENTS: &[Argument] = &[
         c.network.interface = parsed(v)?;
         Ok(())
     }),
-    one(
+    many(
         Group::Network,
         "networks",
         "NAME,…",
-        "",
         "further networks on the next devices; each has these arguments too, as --NAME-ipv4=…, behind this one",
         networks,
     ),

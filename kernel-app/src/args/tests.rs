@@ -244,3 +244,28 @@ fn further_networks_have_arguments_of_their_own() {
         assert!(error.contains(says), "{line}: {error}");
     }
 }
+
+#[test]
+fn the_image_s_own_words_give_way_to_the_user_s() {
+    let own = "http://image/ --timeout=5s --fail -H 'A: 1' --networks=admin --own-words-end";
+    let alone = config(own);
+    assert_eq!(alone.target.unwrap().to_string(), "http://image/");
+    assert_eq!(alone.limits.whole, Some(Duration::from_secs(5)));
+
+    let both = config(&format!("{own} http://user/ --timeout=7s -H 'B: 2' --admin-dhcp=false"));
+    assert_eq!(both.target.as_ref().unwrap().to_string(), "http://user/");
+    assert_eq!(both.limits.whole, Some(Duration::from_secs(7)));
+    assert!(both.http.fail);
+    assert_eq!(both.http.headers.len(), 2);
+    assert_eq!(effective::text(&both).matches("--timeout").count(), 1);
+
+    // a value beside the words is the user's, too
+    let aside = ("timeout".to_string(), b"9s".to_vec());
+    let beside = parse(words(own), vec![aside]).unwrap();
+    assert_eq!(beside.limits.whole, Some(Duration::from_secs(9)));
+
+    let twice = parse(words(&format!("{own} --timeout=7s --timeout=8s")), Vec::new());
+    assert_eq!(twice.unwrap_err(), Error::Repeated { name: "timeout".into() });
+    let wrong = parse(words("--timeout=x --own-words-end http://h/"), Vec::new());
+    assert!(matches!(wrong, Err(Error::Malformed { .. })));
+}

@@ -20,11 +20,12 @@ use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// All of them; they are about machines only.
-pub const TESTS: [(&str, Test); 7] = [
+pub const TESTS: [(&str, Test); 8] = [
     ("image: one file and a command line are enough", plain),
     ("image: boots on QEMU's oldest PC too", old_pc),
     ("image: the loader takes the program as -initrd", as_initrd),
     ("image: boots by multiboot", multiboot),
+    ("image: the words of its manifest are in it", own_words),
     ("image: smaller than 4 MiB", size),
     ("image: the report says how long the machine took to start", boot_time),
     ("image: waiting for a silent server costs next to nothing", idle),
@@ -52,11 +53,30 @@ fn as_initrd(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> 
 fn multiboot(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
     let scratch = Scratch::new("multiboot")?;
     let (loader, program) = parts(workspace)?;
-    let packed = pack::pack(&fs::read(loader)?, Some(&fs::read(program)?), Protocol::Multiboot)
+    let (loader, program) = (fs::read(loader)?, fs::read(program)?);
+    let content = pack::Content { program: &program, words: "" };
+    let packed = pack::pack(&loader, Some(content), Protocol::Multiboot)
         .map_err(|error| anyhow!("cannot pack for multiboot: {error}"))?;
     let file = scratch.path().join("image");
     fs::write(&file, packed)?;
     boots(peers, &["-M", "q35"], file, &[])
+}
+
+fn own_words(workspace: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
+    let manifest = Manifest::read(workspace, "two-networks")?;
+    let image = compile::image(workspace, "two-networks", &manifest, false)?;
+    let mut command = guard::command(QEMU);
+    command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "64M", "-display", "none"]);
+    command.args(["-no-reboot", "-nodefaults", "-serial", "stdio"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel"]).arg(image);
+    // an argument that there is only with the manifest's --networks=management
+    command.args(["-append", "http://10.0.3.2/ --check --management-mtu=1400"]);
+    command.stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.exit == Some(1), "QEMU's status {:?}: {said}{}", output.exit, output.stderr);
+    ensure!(said.contains("--management-mtu"), "{said}");
+    Ok(())
 }
 
 /// Boots `kernel` as somebody without this tool would: its payload and its messages are on the serial console.

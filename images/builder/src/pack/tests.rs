@@ -33,6 +33,10 @@ fn program() -> Vec<u8> {
     elf(EM_X86_64, &[(PT_LOAD, 0, b"text", 0x1000), (PT_LOAD, 0x2000, b"data", 0x25_0000)])
 }
 
+fn content(program: &[u8]) -> Option<Content<'_>> {
+    Some(Content { program, words: "" })
+}
+
 /// The segments of a packed 64-bit file as a machine would load them.
 fn load(image: &[u8]) -> Vec<(Segment, Vec<u8>)> {
     let segments = segments(image).expect("a valid file");
@@ -42,7 +46,7 @@ fn load(image: &[u8]) -> Vec<(Segment, Vec<u8>)> {
 #[test]
 fn packed_file_has_the_loader_and_the_program() {
     let program = program();
-    let image = pack(&loader(), Some(&program), Protocol::Pvh).unwrap();
+    let image = pack(&loader(), content(&program), Protocol::Pvh).unwrap();
     let loaded = load(&image);
     assert_eq!(loaded.len(), 4);
     assert_eq!((loaded[1].0.address, loaded[1].0.memory), (LOADER_AT + 0x3008, 0x8000));
@@ -62,7 +66,7 @@ fn packed_file_has_the_loader_and_the_program() {
 
 #[test]
 fn offsets_and_addresses_agree_within_a_page() {
-    let image = pack(&loader(), Some(&program()), Protocol::Pvh).unwrap();
+    let image = pack(&loader(), content(&program()), Protocol::Pvh).unwrap();
     for (segment, _) in load(&image) {
         assert_eq!(segment.offset % PAGE, segment.address % PAGE, "{segment:x?}");
     }
@@ -80,7 +84,7 @@ fn multiboot_header(image: &[u8]) -> Option<usize> {
 #[test]
 fn multiboot_file_is_32_bit_with_a_header() {
     let program = program();
-    let image = pack(&loader(), Some(&program), Protocol::Multiboot).unwrap();
+    let image = pack(&loader(), content(&program), Protocol::Multiboot).unwrap();
     assert!(image.starts_with(b"\x7fELF\x01\x01"));
     assert_eq!(u16_at(&image, E_MACHINE), Some(EM_386));
     assert!(multiboot_header(&image).is_some());
@@ -95,7 +99,7 @@ fn multiboot_file_is_32_bit_with_a_header() {
 
 #[test]
 fn pvh_file_is_not_taken_for_multiboot() {
-    let image = pack(&loader(), Some(&program()), Protocol::Pvh).unwrap();
+    let image = pack(&loader(), content(&program()), Protocol::Pvh).unwrap();
     assert_eq!(multiboot_header(&image), None);
 }
 
@@ -108,10 +112,29 @@ fn without_a_program_the_slot_stays_empty() {
 }
 
 #[test]
+fn words_lie_behind_the_program() {
+    let program = program();
+    let words = "--timeout=5s \"a b\"";
+    let content = Content { program: &program, words };
+    let image = pack(&loader(), Some(content), Protocol::Pvh).unwrap();
+    let loads = load(&image);
+    let slot = loads.iter().find_map(|(_, octets)| {
+        octets.strip_prefix(&[0; 0x20]).filter(|rest| rest.starts_with(&slot::SIGNATURE))
+    });
+    let field = |at| u64_at(slot.unwrap(), at).unwrap();
+    assert_eq!(field(slot::WORDS_LENGTH), words.len() as u64);
+    let address = field(slot::WORDS_ADDRESS);
+    assert_eq!(address, field(slot::PROGRAM_ADDRESS) + field(slot::PROGRAM_LENGTH));
+    let (segment, octets) = loads.last().unwrap();
+    let start = usize::try_from(address - segment.address).unwrap();
+    assert_eq!(&octets[start..], words.as_bytes());
+}
+
+#[test]
 fn files_of_another_kind_are_refused() {
     let (loader, program) = (loader(), program());
     let fail =
-        |loader: &[u8], program: &[u8]| pack(loader, Some(program), Protocol::Pvh).unwrap_err();
+        |loader: &[u8], program: &[u8]| pack(loader, content(program), Protocol::Pvh).unwrap_err();
 
     assert!(matches!(fail(b"", &program), Error::Loader(_)));
     assert!(matches!(fail(&program, &program), Error::Slot { found: 0 }));
@@ -128,9 +151,9 @@ fn files_of_another_kind_are_refused() {
 fn truncated_files_are_refused() {
     let (loader, program) = (loader(), program());
     for length in (0..loader.len()).step_by(61) {
-        assert!(pack(&loader[..length], Some(&program), Protocol::Pvh).is_err(), "at {length}");
+        assert!(pack(&loader[..length], content(&program), Protocol::Pvh).is_err(), "at {length}");
     }
     for length in (0..program.len()).step_by(61) {
-        assert!(pack(&loader, Some(&program[..length]), Protocol::Pvh).is_err(), "at {length}");
+        assert!(pack(&loader, content(&program[..length]), Protocol::Pvh).is_err(), "at {length}");
     }
 }

@@ -43,6 +43,20 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
         fail(format_args!("{} of memory cannot hold the program's file", Mebi(boot.ram.total())));
     }
 
+    // Before the program's memory is written, which may be where the image's own words are.
+    let buffers = program::buffers();
+    // SAFETY: as below; nothing has been written yet.
+    let own = program::words()
+        .filter(|words| boot.ram.holds(words))
+        .map_or(&[][..], |words| unsafe { physical::bytes(words) });
+    let command_line = match words::for_kernel(own, boot.command_line, &mut buffers.command_line) {
+        Ok(line) => line,
+        Err(error) => {
+            console::line(format_args!("loader: boot arguments: {error}"));
+            console::exit(BAD_ARGUMENTS);
+        }
+    };
+
     // SAFETY: the range is RAM that the entry's tables map, filled before the loader was entered;
     // the image's place, the only memory written from now on but the loader's own, is chosen beside it.
     let file = unsafe { physical::bytes(program.clone()) };
@@ -66,14 +80,6 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
     let memory = unsafe { physical::uninit(image.clone()) };
     let loaded = object.load_kernel(memory, image.start);
 
-    let buffers = program::buffers();
-    let command_line = match words::for_kernel(boot.command_line, &mut buffers.command_line) {
-        Ok(line) => line,
-        Err(error) => {
-            console::line(format_args!("loader: boot arguments: {error}"));
-            console::exit(BAD_ARGUMENTS);
-        }
-    };
     let rsdp = boot.rsdp.filter(|&address| address < start::BEGIN);
     if fdt::write(&mut buffers.fdt, &boot.ram, rsdp).is_err() {
         fail(format_args!("the device tree is too long"));

@@ -11,6 +11,15 @@ use loader::slot;
 
 /// Where the packing step put the program's file, if it did.
 pub fn packed() -> Option<Range<u64>> {
+    filled(slot::PROGRAM_ADDRESS, slot::PROGRAM_LENGTH)
+}
+
+/// Where the packing step put the image's own boot words, if it has some.
+pub fn words() -> Option<Range<u64>> {
+    filled(slot::WORDS_ADDRESS, slot::WORDS_LENGTH)
+}
+
+fn filled(address: usize, length: usize) -> Option<Range<u64>> {
     // SAFETY: a static; volatile, for the packing step changes it in the file.
     let bytes = unsafe { (&raw const SLOT.0).read_volatile() };
     let field = |at: usize| {
@@ -18,7 +27,7 @@ pub fn packed() -> Option<Range<u64>> {
         value.copy_from_slice(&bytes[at..at + 8]);
         u64::from_le_bytes(value)
     };
-    let (address, length) = (field(slot::PROGRAM_ADDRESS), field(slot::PROGRAM_LENGTH));
+    let (address, length) = (field(address), field(length));
     (length > 0).then_some(address..address.saturating_add(length))
 }
 

@@ -27,7 +27,7 @@ pub fn words(line: &str) -> Option<Vec<String>> {
 pub fn check(line: &str) {
     // each character becomes five octets at most, and each word has two quotes and a space
     let mut buffer = vec![0; 8 * line.len() + 8];
-    let written = loader::words::for_kernel(line.as_bytes(), &mut buffer);
+    let written = loader::words::for_kernel(b"", line.as_bytes(), &mut buffer);
     let Some(mut expected) = words(line) else {
         assert!(written.is_err(), "{line:?} is left open");
         return;

@@ -32,6 +32,8 @@ pub struct Machine {
     pub cpu: String,
     /// Network devices, in order.
     pub net: Vec<Net>,
+    /// Devices of further networks, behind these.
+    pub networks: Vec<Net>,
     /// The source of entropy.
     pub rng: Rng,
     /// Where all frames are captured.
@@ -72,8 +74,10 @@ impl Machine {
             all.flags("-object rng-random,id=entropy,filename=/dev/urandom");
             all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
         }
-        for (index, net) in self.net.iter().enumerate() {
-            all.net(index, net, self.pcap.is_some());
+        let own = self.net.iter().map(|net| (net, String::new()));
+        let further = self.networks.iter().enumerate().map(|(number, net)| (net, subnet(number)));
+        for (index, (net, subnet)) in own.chain(further).enumerate() {
+            all.net(index, net, &subnet, self.pcap.is_some());
             if let Some(file) = &self.pcap {
                 let mut dump =
                     OsString::from(format!("filter-dump,id=pcap{index},netdev=n{index},file="));
@@ -103,10 +107,11 @@ impl Arguments {
         self.0.extend([name.into(), value.into()]);
     }
 
-    fn net(&mut self, index: usize, net: &Net, captured: bool) {
+    /// `subnet`: options of a user network other than QEMU's own.
+    fn net(&mut self, index: usize, net: &Net, subnet: &str, captured: bool) {
         let mac = mac(index, net);
         match net {
-            Net::User => self.pair("-netdev", format!("user,id=n{index}{}", subnet(index))),
+            Net::User => self.pair("-netdev", format!("user,id=n{index}{subnet}")),
             Net::Tap(name) => {
                 // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
                 let plain = if captured { ",vnet_hdr=off" } else { "" };
@@ -124,14 +129,11 @@ impl Arguments {
     }
 }
 
-/// QEMU's own network for the first device, 10.0.2.0/24 and fec0::/64; others for the others, as no two
-/// may be the same.
-fn subnet(index: usize) -> String {
-    match u8::try_from(index + 2) {
-        Ok(third) if index > 0 => {
-            format!(",net=10.0.{third}.0/24,ipv6-net=fec0:0:0:{third:x}::/64")
-        }
-        _ => String::new(),
+/// The addresses of a further network, as no two may be the same: QEMU's own are 10.0.2.0/24 and fec0::/64.
+fn subnet(number: usize) -> String {
+    match u8::try_from(number + 3) {
+        Ok(third) => format!(",net=10.0.{third}.0/24,ipv6-net=fec0:0:0:{third:x}::/64"),
+        Err(_) => String::new(),
     }
 }
 
@@ -181,6 +183,7 @@ mod tests {
             kvm: false,
             cpu: "max".into(),
             net: vec![Net::User],
+            networks: vec![],
             rng: Rng::Virtio,
             pcap: None,
             secrets: vec![],
@@ -223,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn user_networks_are_not_the_same() {
-        let text = line(&Machine { net: vec![Net::User; 3], ..machine() });
+    fn further_networks_are_not_the_first_one() {
+        let text = line(&Machine { networks: vec![Net::User; 2], ..machine() });
         assert!(text.contains("user,id=n0\n"));
         assert!(text.contains("user,id=n1,net=10.0.3.0/24,ipv6-net=fec0:0:0:3::/64\n"));
         assert!(text.contains("user,id=n2,net=10.0.4.0/24,ipv6-net=fec0:0:0:4::/64\n"));

@@ -102,10 +102,8 @@ fn prepare(
                 memory: options.memory.unwrap_or(machine.memory),
                 kvm,
                 cpu: machine.cpu.clone(),
-                net: {
-                    let own = options.net.clone().unwrap_or_else(|| machine.net.clone());
-                    own.into_iter().chain(manifest.networks.values().cloned()).collect()
-                },
+                net: options.net.clone().unwrap_or_else(|| machine.net.clone()),
+                networks: manifest.networks.values().cloned().collect(),
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
                 secrets,

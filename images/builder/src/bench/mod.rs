@@ -60,6 +60,7 @@ pub fn bench(
         kvm: accel::uses_kvm(options.accel)?,
         cpu: manifest.machine.cpu.clone(),
         net: manifest.machine.net.clone(),
+        networks: Vec::new(),
         rng: manifest.machine.rng,
         pcap: None,
         secrets: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// So many questions of ours are with the server at once; the others wait for their turn.
-pub const MAX_OUTSTANDING: usize = 64;
+pub const MAX_OUTSTANDING: usize = 63;
 /// A message's length stands in front of it.
 const PREFIX: usize = 2;
 
@@ -181,14 +181,14 @@ mod tests {
     #[test]
     fn what_is_forgotten_holds_its_identifier_until_it_is_answered() {
         let mut pipeline = Pipeline::new(0);
-        let tokens: Vec<_> = (0..66).map(|_| pipeline.submit(vec![0; 4])).collect();
+        let tokens: Vec<_> = (0..65).map(|_| pipeline.submit(vec![0; 4])).collect();
         sent(&mut pipeline);
         pipeline.forget(tokens[0]);
-        pipeline.forget(tokens[64]);
-        assert_eq!((pipeline.outstanding(), pipeline.forgotten()), (64, 1));
+        pipeline.forget(tokens[63]);
+        assert_eq!((pipeline.outstanding(), pipeline.forgotten()), (63, 1));
         assert_eq!(pipeline.received(&answer(0, b"late")), []);
-        assert_eq!(sent(&mut pipeline), [64], "the one that waited behind a forgotten one");
-        assert_eq!(pipeline.received(&answer(64, b"x")), [tokens[65]]);
+        assert_eq!(sent(&mut pipeline), [63], "the one that waited behind a forgotten one");
+        assert_eq!(pipeline.received(&answer(63, b"x")), [tokens[64]]);
     }
 
     #[test]

@@ -6,4 +6,5 @@ mod names;
 #[cfg(feature = "tls")]
 mod secure;
 mod streams;
+mod thousand;
 mod world;

@@ -1,5 +1,6 @@
 //! DNS over TLS: who the server must be.
 
+use super::thousand::Patient;
 use super::world::*;
 use crate::Cause;
 use core::time::Duration;
@@ -12,8 +13,8 @@ use spin::Mutex;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// A server over TLS on host `index`; its key's pin.
-fn serve(world: &mut World, index: usize) -> (Authenticator, Arc<Mutex<Vec<Vec<u8>>>>) {
+/// A key's pin, and what takes connections with it.
+fn acceptor() -> (Authenticator, TlsAcceptor) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["dns.test".into()]).unwrap();
     let now = OffsetDateTime::now_utc();
@@ -29,7 +30,13 @@ fn serve(world: &mut World, index: usize) -> (Authenticator, Arc<Mutex<Vec<Vec<u
             .with_single_cert(vec![certificate.into()], key.serialize_der().try_into().unwrap())
             .unwrap();
     config.alpn_protocols = vec![b"dot".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let fingerprint = Fingerprint { hash: Hash::Sha256, digest };
+    (Authenticator::KeyFingerprint(fingerprint), TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A server over TLS on host `index`; its key's pin.
+fn serve(world: &mut World, index: usize) -> (Authenticator, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let (pin, acceptor) = acceptor();
     let agreed = Arc::new(Mutex::new(Vec::new()));
     let (host, seen) = (world.hosts[index].clone(), agreed.clone());
     world.network.serve(&host, 853, move |stream| {
@@ -40,8 +47,21 @@ fn serve(world: &mut World, index: usize) -> (Authenticator, Arc<Mutex<Vec<Vec<u
             let _ = answer(stream, &zone, &Count::default()).await;
         }
     });
-    let fingerprint = Fingerprint { hash: Hash::Sha256, digest };
-    (Authenticator::KeyFingerprint(fingerprint), agreed)
+    (pin, agreed)
+}
+
+#[test]
+fn a_thousand_names_share_one_connection() {
+    let mut world = World::new();
+    let (pin, acceptor) = acceptor();
+    let server = Patient::new(&world);
+    let (host, serving) = (world.hosts[0].clone(), server.clone());
+    world.network.serve(&host, 853, move |stream| {
+        let (acceptor, serving) = (acceptor.clone(), serving.clone());
+        async move { serving.answer(acceptor.accept(stream).await.unwrap()).await }
+    });
+    let resolver = world.resolver(&format!("tls:10.0.0.53!dns.test!{pin}"));
+    server.is_asked_a_thousand(&mut world, &resolver);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! TCP: many questions on one connection, servers that close it, servers that only accept.
 
+use super::thousand::Patient;
 use super::world::*;
-use crate::dns::pipeline::MAX_OUTSTANDING;
-use core::future::poll_fn;
-use core::task::Poll;
 use core::time::Duration;
 use futures_lite::FutureExt as _;
 use proto::dns::{Data, Kind};
@@ -12,81 +10,14 @@ use spin::Mutex;
 use stack::Net as _;
 use std::sync::Arc;
 
-/// What a server saw.
-#[derive(Default)]
-struct Seen {
-    connections: usize,
-    questions: usize,
-    most: usize,
-}
-
 #[test]
 fn a_thousand_names_share_one_connection() {
     let mut world = World::new();
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let server = seen.clone();
-    let host = world.hosts[0].clone();
-    let net = host.net.clone();
-    world.network.serve(&host, 53, move |mut stream| {
-        let (seen, net) = (server.clone(), net.clone());
-        async move {
-            seen.lock().connections += 1;
-            loop {
-                // all that is there is answered at once, the last one first
-                let mut batch = Vec::new();
-                let Ok(Some(first)) = read(&mut stream).await else { return };
-                batch.push(first);
-                loop {
-                    let more = async { Some(read(&mut stream).await) };
-                    let pause = async {
-                        net.sleep(Duration::from_millis(5)).await;
-                        None
-                    };
-                    match more.or(pause).await {
-                        Some(Ok(Some(message))) => batch.push(message),
-                        Some(_) => return,
-                        None => break,
-                    }
-                }
-                let mut seen = seen.lock();
-                seen.questions += batch.len();
-                seen.most = seen.most.max(batch.len());
-                drop(seen);
-                for message in batch.iter().rev() {
-                    let reply = zone(&Packet::parse(message).unwrap(), 0).remove(0);
-                    if write(&mut stream, &reply).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    });
+    let server = Patient::new(&world);
+    let (host, serving) = (world.hosts[0].clone(), server.clone());
+    world.network.serve(&host, 53, move |stream| serving.clone().answer(stream));
     let resolver = world.resolver("tcp:10.0.0.53");
-    let names: Vec<String> = (0..1000).map(|index| format!("n{index}.test")).collect();
-    let mut asking: Vec<_> = names
-        .iter()
-        .map(|name| Some(Box::pin(resolver.query(&world.client, name, Kind::A, &world.trace))))
-        .collect();
-    let mut answers = vec![None; names.len()];
-    let all = poll_fn(|cx| {
-        for (asking, answer) in asking.iter_mut().zip(&mut answers) {
-            if let Some(future) = asking
-                && let Poll::Ready(done) = future.as_mut().poll(cx)
-            {
-                *answer = Some(done.unwrap());
-                *asking = None;
-            }
-        }
-        if asking.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
-    });
-    world.network.run(all).unwrap();
-    for (index, answer) in answers.into_iter().enumerate() {
-        let address = ip(&format!("10.1.{}.{}", index / 256, index % 256));
-        assert_eq!(answer, Some(Data::Addresses(vec![address])));
-    }
-    let seen = seen.lock();
-    assert_eq!((seen.connections, seen.questions), (1, 1000));
-    assert!((2..=MAX_OUTSTANDING).contains(&seen.most), "{}", seen.most);
+    server.is_asked_a_thousand(&mut world, &resolver);
 }
 
 #[test]

@@ -3,12 +3,8 @@
 use super::thousand::Patient;
 use super::world::*;
 use core::time::Duration;
-use futures_lite::FutureExt as _;
 use proto::dns::{Data, Kind};
 use simple_dns::Packet;
-use spin::Mutex;
-use stack::Net as _;
-use std::sync::Arc;
 
 #[test]
 fn a_thousand_names_share_one_connection() {

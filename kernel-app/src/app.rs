@@ -19,7 +19,6 @@ use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::Target;
 use spin::Mutex;
 use stack::Net;
-use std::io::Write;
 use std::sync::Arc;
 
 /// How long closed connections may still speak with their peers before the machine ends.
@@ -30,7 +29,7 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
     let Machine { net, networks, stdin, mut stdout, mut stderr, boot } = machine;
     let target = config.target.as_ref();
     let run = target.map(|target| Run::new(application, config, &net, &networks, target));
-    let act = act(config, &net, run.as_ref(), stdin, &mut stdout, &mut *stderr);
+    let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();
@@ -62,7 +61,6 @@ async fn act(
     run: Option<&Run<'_, impl Application>>,
     stdin: Input,
     stdout: &mut Output,
-    stderr: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
     if config.run.help {
         return sink::write(stdout, args::help::text(config).as_bytes()).await;
@@ -77,11 +75,11 @@ async fn act(
         net.sleep(config.run.delay).await;
     }
     match config.run.output {
-        Where::Stdout => run.go(stdin, stdout, stderr).await,
+        Where::Stdout => run.go(stdin, stdout).await,
         Where::Discard => {
             let discard = Discard::default();
             let mut output: Output = Box::new(discard.clone());
-            run.go(stdin, &mut output, stderr).await?;
+            run.go(stdin, &mut output).await?;
             sink::write(stdout, format!("{discard}\n").as_bytes()).await
         }
     }
@@ -125,21 +123,12 @@ impl<'a, A: Application> Run<'a, A> {
         let ctx = flows.aim(&flows.derive(&Ctx::new()), target, &config.tls);
         let ctx =
             ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
-        let ctx = match config.git_action() {
-            Some(_) => flows.ask_repository(ctx, target),
-            None => ctx,
-        };
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
         Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }
     }
 
-    async fn go(
-        &self,
-        stdin: Input,
-        output: &mut Output,
-        stderr: &mut (dyn Write + Send),
-    ) -> Result<(), Error> {
+    async fn go(&self, stdin: Input, output: &mut Output) -> Result<(), Error> {
         let policy = Policy::with_timer(Arc::new(Clock(self.net.clone())));
         if self.config.run.check {
             return self.check(&policy, output).await;
@@ -158,7 +147,6 @@ impl<'a, A: Application> Run<'a, A> {
                     trace,
                     stdin,
                     stdout: output,
-                    stderr,
                 };
                 self.application.speak(call).await
             }

@@ -2,7 +2,6 @@
 
 use crate::config::{Config, Network, Output};
 use client::features::{self, Feature};
-use client::options::GitAction;
 use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
@@ -59,8 +58,6 @@ pub enum Group {
     Tls,
     /// HTTP.
     Http,
-    /// Git.
-    Git,
     /// Plain octets and echo requests.
     Bytes,
     /// The run as a whole.
@@ -83,14 +80,13 @@ impl Argument {
 }
 
 impl Group {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::Network,
         Self::Dns,
         Self::Race,
         Self::Limits,
         Self::Tls,
         Self::Http,
-        Self::Git,
         Self::Bytes,
         Self::Run,
     ];
@@ -98,7 +94,6 @@ impl Group {
     /// The feature without which its arguments mean nothing.
     pub fn feature(self) -> Option<Feature> {
         match self {
-            Self::Git => Some(features::GIT),
             Self::Http => Some(features::HTTP),
             Self::Tls => Some(features::TLS),
             _ => None,
@@ -120,7 +115,6 @@ impl Group {
             Self::Limits => "TIME LIMITS",
             Self::Tls => "TLS",
             Self::Http => "HTTP",
-            Self::Git => "GIT",
             Self::Bytes => "BYTES AND ECHO",
             Self::Run => "RUN",
         }
@@ -435,59 +429,6 @@ pub const ARGUMENTS: &[Argument] = &[
         Ok(())
     }),
     one(
-        Group::Git,
-        "git",
-        "ls-remote|clone|archive|cat",
-        "ls-remote for git:// and USER@HOST:PATH",
-        "what is done at the repository: list its references, fetch it into memory, print a tree as tar, print a file",
-        |c, v| {
-            c.git.action = Some(match v {
-                "archive" => GitAction::Archive,
-                "cat" => GitAction::Cat,
-                "clone" => GitAction::Clone,
-                "ls-remote" => GitAction::LsRemote,
-                _ => return Err("not known".into()),
-            });
-            Ok(())
-        },
-    ),
-    one(
-        Group::Git,
-        "ref",
-        "NAME",
-        "all, or HEAD where one is meant",
-        "a branch, a tag, any reference, or an object",
-        |c, v| match v.is_empty() || v.contains(|c: char| c.is_control() || c == ' ') {
-            true => Err("no name of a reference".into()),
-            false => {
-                c.git.reference = Some(v.into());
-                Ok(())
-            }
-        },
-    ),
-    one(
-        Group::Git,
-        "depth",
-        "N",
-        "all for a clone, else 1",
-        "how many commits to fetch, counted from the tip",
-        |c, v| {
-            c.git.depth = Some(parsed::<core::num::NonZeroU32>(v)?.get());
-            Ok(())
-        },
-    ),
-    one(
-        Group::Git,
-        "path",
-        "PATH",
-        "",
-        "the file to print, or the part of the tree to archive",
-        |c, v| {
-            c.git.path = Some(v.into());
-            Ok(())
-        },
-    ),
-    one(
         Group::Bytes,
         "wait",
         "TIME",
@@ -541,17 +482,6 @@ pub const ARGUMENTS: &[Argument] = &[
                 Ok(())
             }
             _ => Err("json is the one form".into()),
-        },
-    ),
-    one(
-        Group::Run,
-        "progress",
-        "BOOL",
-        "true",
-        "say on standard error how far a repository's server is",
-        |c, v| {
-            c.run.progress = parsed(v)?;
-            Ok(())
         },
     ),
     one(

@@ -4,7 +4,6 @@
 //!  dialer ─┬─────────────┬──────────► tcp (http, tcp)
 //!  host   ─┤             ├──────────► udp (udp)
 //!  port   ─┤             └──────────► raw (icmp, raw) ◄── ip-protocol
-//!          ├──► git (git) ◄── git-path, git-service
 //!          └─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
 //!  scheme ─── decides which of them is derived
 //! ```
@@ -13,8 +12,6 @@
 
 use crate::dialer::Dialer;
 use crate::flow::Entry as _;
-#[cfg(feature = "git")]
-use crate::flow::git;
 #[cfg(feature = "raw")]
 use crate::flow::raw;
 use crate::flow::tcp;
@@ -86,7 +83,6 @@ flows! {
     tcp,
     #[cfg(feature = "udp")] udp,
     #[cfg(feature = "raw")] raw,
-    #[cfg(feature = "git")] git,
 }
 
 impl Flows {
@@ -100,15 +96,5 @@ impl Flows {
             ctx = ctx.replace(&self.port, port);
         }
         self.aim_each(ctx, target, tls)
-    }
-
-    /// `ctx` with the git repository that `target` names, to fetch from it; as it is where the feature `git` lacks.
-    #[must_use]
-    pub fn ask_repository(&self, ctx: Ctx, target: &Target) -> Ctx {
-        #[cfg(feature = "git")]
-        let ctx = self.git.ask(ctx, target, git::Service::UploadPack);
-        #[cfg(not(feature = "git"))]
-        let _ = target;
-        ctx
     }
 }

@@ -1,11 +1,10 @@
 //! Flows that register themselves, and the protocols spoken over them.
 //!
 //! ```text
-//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ git │ bytes │ messages │ ping ─► output
+//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ bytes │ messages │ ping ─► output
 //!                                   │
 //!             tcp ◄─ dialer         ├─ tls ◄─ lower (tcp, or whatever the context says)
-//!             udp ◄─ dialer         ├─ raw ◄─ dialer
-//!                                   └─ git ◄─ tcp
+//!             udp ◄─ dialer         └─ raw ◄─ dialer
 //! ```
 //!
 //! HTTP and the flows beside TCP are features, all on by default: [`features`] says which are compiled in. A flow
@@ -22,8 +21,6 @@ pub mod error;
 pub mod features;
 pub mod flow;
 pub mod flows;
-#[cfg(feature = "git")]
-pub mod git;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod messages;

@@ -10,7 +10,6 @@
 
 mod cargo;
 mod files;
-mod git;
 mod host_tool;
 mod machines;
 mod netns;

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::files::Files;
-use super::git::Repositories;
 use super::threads;
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
@@ -24,7 +23,6 @@ use crate::scratch::Scratch;
 pub struct Peers {
     scratch: Scratch,
     files: Files,
-    repositories: Repositories,
     authority: Authority,
     leaves: BTreeMap<&'static str, Leaf>,
     ports: BTreeMap<String, u16>,
@@ -55,9 +53,7 @@ impl Peers {
             leaves.insert(kind, leaf);
         }
         let files = Files::new(&www);
-        let repositories = Repositories::new(scratch.path().join("git"));
-        let (ports, servers) = (BTreeMap::new(), Vec::new());
-        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers })
+        Ok(Self { scratch, files, authority, leaves, ports: BTreeMap::new(), servers: Vec::new() })
     }
 
     /// The files that they serve.
@@ -71,7 +67,6 @@ impl Peers {
         match name {
             "host" => return Ok(host.into()),
             "unreachable" => return Ok(unreachable(target).into()),
-            "repositories" => return Ok(self.repositories.directory()?.display().to_string()),
             "trust" => return Ok(self.authority.authenticator()),
             _ => {}
         }
@@ -94,10 +89,6 @@ impl Peers {
         match part {
             "" => Ok(format!("{host}:{port}")),
             "port" => Ok(port.to_string()),
-            "large" => {
-                self.repositories.large()?;
-                Ok(format!("{host}:{port}"))
-            }
             "key" => Ok(leaf()?.key_authenticator()),
             "cert" => Ok(leaf()?.certificate_authenticator()),
             _ => bail!("a peer has no `{part}`"),
@@ -116,7 +107,6 @@ impl Peers {
                 python.arg(self.files.directory()).arg(port.to_string());
                 python
             }
-            "git" => self.repositories.daemon(port)?,
             "dns-unix" | "dns-qemu" => {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))

@@ -3,8 +3,6 @@
 //! Each is a [`mimic::Protocol`] and brings an `Entry`, its own part of the registry; [`crate::flows`] puts these
 //! together.
 
-#[cfg(feature = "git")]
-pub mod git;
 #[cfg(feature = "raw")]
 pub mod raw;
 pub mod tcp;

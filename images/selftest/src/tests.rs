@@ -42,6 +42,7 @@ pub fn run() {
         "idle" => thread::sleep(Duration::from_secs(number(5) as u64)),
         "float" => float(),
         "copy" => copy(),
+        "order" => order(),
         other => {
             eprintln!("no test {other:?}");
             process::exit(64);
@@ -306,4 +307,31 @@ fn copy() {
         let rate = |time: Duration| 64_000.0 * 1.048_576 / time.as_secs_f64() / 1e3;
         println!("{length}: copy {:.0} MB/s, fill {:.0} MB/s", rate(copied), rate(start.elapsed()));
     }
+}
+
+/// Arrays of lengths that the compiler compares without a call, in both directions: less, equal and greater.
+fn order() {
+    fn check<const N: usize>() {
+        for at in [0, N / 2, N - 1] {
+            let (mut low, mut high) = ([0x90; N], [0x90; N]);
+            (low[at], high[at]) = (0x7f, 0x80);
+            if at + 1 < N {
+                (low[at + 1], high[at + 1]) = (0xff, 0);
+            }
+            let (low, high) = (black_box(&low), black_box(&high));
+            assert!(low < high && high > low, "{N} octets, the first difference at {at}");
+            assert_eq!((low.cmp(low), low.cmp(high).is_lt()), (std::cmp::Ordering::Equal, true));
+            assert_eq!([*low, *high].binary_search(high), Ok(1), "{N} octets at {at}");
+        }
+    }
+    check::<2>();
+    check::<4>();
+    check::<7>();
+    check::<8>();
+    check::<16>();
+    check::<20>();
+    check::<32>();
+    check::<64>();
+    check::<100>();
+    println!("in order");
 }

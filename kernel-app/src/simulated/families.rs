@@ -33,15 +33,8 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
     let mut network = Network::new(1);
     let server = server(&mut network);
     if wire.dhcp {
-        let offer = DhcpOffer {
-            addr: "10.0.2.15".parse().unwrap(),
-            mask: "255.255.255.0".parse().unwrap(),
-            router: None,
-            dns_servers: vec!["10.0.2.2".parse().unwrap()],
-            domain: None,
-            mtu: None,
-            lease: Duration::from_secs(3600),
-        };
+        let offer =
+            DhcpOffer { dns_servers: vec![[10, 0, 2, 2].into()], ..DhcpOffer::new([10, 0, 2, 15]) };
         network.peer(Dhcp::new("10.0.2.3".parse().unwrap(), offer), Link::default());
     }
     if let Some(names) = wire.router {

@@ -187,6 +187,15 @@ const COOKIE: usize = 16;
 /// Our KEXINIT.
 pub(crate) fn offer(algorithms: &Algorithms, cookie: [u8; COOKIE], is_first: bool) -> Vec<u8> {
     let marks: &[_] = if is_first { &[EXT_INFO_CLIENT, STRICT_CLIENT] } else { &[] };
+    proposal(algorithms, cookie, marks)
+}
+
+/// Either side's KEXINIT (RFC 4253 §7.1), with `marks` behind the key exchanges.
+pub(crate) fn proposal(
+    algorithms: &Algorithms,
+    cookie: [u8; COOKIE],
+    marks: &[&'static str],
+) -> Vec<u8> {
     let kex = algorithms.key_exchanges.iter().map(|it| it.name()).chain(marks.iter().copied());
     let ciphers = || algorithms.ciphers.iter().map(|it| it.name());
     let macs = || algorithms.macs.iter().map(|it| it.name());

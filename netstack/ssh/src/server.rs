@@ -1,7 +1,7 @@
 //! A server that says what a test wants it to say: the peer of this crate's tests and fuzz targets. Not for use: it knows nobody,
 //! and its randomness is none.
 
-use crate::algorithm::{Algorithms, Cipher, KeyExchange, Mac, SignatureAlgorithm, agree};
+use crate::algorithm::{Algorithms, Cipher, KeyExchange, Mac, SignatureAlgorithm, agree, proposal};
 use crate::exchange::{Direction, Keys, Private, Secret, Transcript};
 use crate::key::PrivateKey;
 use crate::message;
@@ -129,26 +129,10 @@ impl Server {
 
     /// Begins a key exchange.
     pub fn offer(&mut self) {
-        let algorithms = &self.options.algorithms;
-        let strict = self.options.is_strict.then_some("kex-strict-s-v00@openssh.com");
-        let kex = algorithms.key_exchanges.iter().map(|it| it.name()).chain(strict);
-        let ciphers = || algorithms.ciphers.iter().map(|it| it.name());
-        let macs = || algorithms.macs.iter().map(|it| it.name());
-        let ours = Message::new(message::KEXINIT)
-            .octets(&[9; 16])
-            .names(kex)
-            .names(algorithms.host_keys.iter().map(|it| it.name()))
-            .names(ciphers())
-            .names(ciphers())
-            .names(macs())
-            .names(macs())
-            .names(["none"])
-            .names(["none"])
-            .names([])
-            .names([])
-            .boolean(false)
-            .uint32(0)
-            .done();
+        // written out, so that a client which knows it by another name fails
+        let strict = "kex-strict-s-v00@openssh.com";
+        let marks: &[_] = if self.options.is_strict { &[strict] } else { &[] };
+        let ours = proposal(&self.options.algorithms, [9; 16], marks);
         self.send(&ours);
         self.ours = Some(ours);
         self.inject(Place::Offered);

@@ -34,9 +34,14 @@ impl Multihomed {
 
     /// The network that leads to `destination`.
     fn toward(&self, destination: IpAddr) -> &Arc<dyn Net> {
-        let configurations: Vec<_> = self.nets.iter().map(|net| net.configuration()).collect();
-        &self.nets[choose(&configurations, destination)]
+        &self.nets[toward(&self.nets, destination)]
     }
+}
+
+/// The index of the one of `nets` that leads to `destination` now.
+fn toward(nets: &[Arc<dyn Net>], destination: IpAddr) -> usize {
+    let configurations: Vec<_> = nets.iter().map(|net| net.configuration()).collect();
+    choose(&configurations, destination)
 }
 
 /// The index of the network that leads to `destination`.
@@ -253,8 +258,7 @@ struct Several<T: ?Sized> {
 
 impl<T: ?Sized> Several<T> {
     fn toward(&self, destination: IpAddr) -> Result<&T, Error> {
-        let configurations: Vec<_> = self.nets.iter().map(|net| net.configuration()).collect();
-        let socket = &self.sockets[choose(&configurations, destination)];
+        let socket = &self.sockets[toward(&self.nets, destination)];
         socket.as_deref().map_err(Clone::clone)
     }
 

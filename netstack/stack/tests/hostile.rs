@@ -202,13 +202,11 @@ fn lies_about_addresses() {
     for seed in 0..40 {
         let mut network = Network::new(seed);
         let offer = DhcpOffer {
-            addr: [10, 0, 0, 2].into(),
-            mask: [255, 255, 255, 0].into(),
             router: Some([10, 0, 0, 254].into()),
             dns_servers: vec![[10, 0, 0, 1].into()],
             domain: Some("example.test".into()),
-            mtu: None,
             lease: Duration::from_secs(20),
+            ..DhcpOffer::new([10, 0, 0, 2])
         };
         network.peer(Dhcp::new([10, 0, 0, 3].into(), offer), Link::default());
         let config = network.dhcp_config();

@@ -5,7 +5,6 @@ mod hosts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use hosts::echo;
@@ -87,15 +86,8 @@ fn one_socket_sends_datagrams_into_both() {
 }
 
 fn dhcp(network: &mut Network) {
-    let offer = DhcpOffer {
-        addr: "10.0.2.15".parse().unwrap(),
-        mask: "255.255.255.0".parse().unwrap(),
-        router: None,
-        dns_servers: vec!["10.0.2.2".parse().unwrap()],
-        domain: None,
-        mtu: None,
-        lease: Duration::from_secs(3600),
-    };
+    let offer =
+        DhcpOffer { dns_servers: vec![[10, 0, 2, 2].into()], ..DhcpOffer::new([10, 0, 2, 15]) };
     network.peer(Dhcp::new("10.0.2.3".parse().unwrap(), offer), Link::default());
 }
 

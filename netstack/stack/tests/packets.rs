@@ -223,13 +223,11 @@ fn ipv6_with_link_local_and_static_addresses() {
 
 fn offer(addr: [u8; 4], lease: u64) -> DhcpOffer {
     DhcpOffer {
-        addr: addr.into(),
-        mask: Ipv4Addr::new(255, 255, 255, 0),
         router: Some(Ipv4Addr::new(10, 0, 0, 254)),
         dns_servers: vec![Ipv4Addr::new(10, 0, 0, 1)],
         domain: Some("Example.test".into()),
-        mtu: None,
         lease: secs(lease),
+        ..DhcpOffer::new(addr)
     }
 }
 

@@ -462,13 +462,11 @@ fn both_families() {
     let router = Router::new(&mut network, 1);
     router.answer(&full());
     let offer = DhcpOffer {
-        addr: [10, 0, 0, 2].into(),
-        mask: [255, 255, 255, 0].into(),
         router: Some([10, 0, 0, 254].into()),
         dns_servers: vec![[10, 0, 0, 1].into()],
         domain: Some("v4.test".into()),
         mtu: Some(1450),
-        lease: secs(3600),
+        ..DhcpOffer::new([10, 0, 0, 2])
     };
     network.peer(Dhcp::new([10, 0, 0, 3].into(), offer), Link::default());
     let mut config = network.dhcp_config();

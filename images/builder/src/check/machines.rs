@@ -65,39 +65,36 @@ fn multiboot(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> 
 fn own_words(workspace: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
     let manifest = Manifest::read(workspace, "two-networks")?;
     let image = compile::image(workspace, "two-networks", &manifest, false)?;
-    let mut command = guard::command(QEMU);
-    command.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", "64M", "-display", "none"]);
-    command.args(["-no-reboot", "-nodefaults", "-serial", "stdio"]);
-    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4", "-kernel"]).arg(image);
     // an argument that there is only with the manifest's --networks=management
-    command.args(["-append", "http://10.0.3.2/ --check --management-mtu=1400"]);
-    command.stdin(Stdio::null());
-    let output = Output::of(command, Feed::Nothing)?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.exit == Some(1), "QEMU's status {:?}: {said}{}", output.exit, output.stderr);
+    let line = "http://10.0.3.2/ --check --management-mtu=1400";
+    let said = boot(&["-M", "q35"], image, &[], line)?;
     ensure!(said.contains("--management-mtu"), "{said}");
     Ok(())
 }
 
-/// Boots `kernel` as somebody without this tool would: its payload and its messages are on the serial console.
+/// Boots `kernel`, which gets a page.
 fn boots(peers: &mut Peers, machine: &[&str], kernel: PathBuf, more: &[&str]) -> Result<()> {
     let uri = format!("http://{}/", peers.value("not-found", Target::Qemu)?);
+    let network = ["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="];
+    let more = [&network, more].concat();
+    let said = boot(machine, kernel, &more, &format!("{uri} --timeout=60s"))?;
+    ensure!(said.contains("nothing"), "the page is not there: {said}");
+    Ok(())
+}
+
+/// Boots `kernel` as somebody without this tool would: its payload and its messages are on the serial console,
+/// which is what is returned.
+fn boot(machine: &[&str], kernel: PathBuf, more: &[&str], line: &str) -> Result<String> {
     let mut command = guard::command(QEMU);
     command.args(machine).args(["-accel", "tcg", "-cpu", "max", "-m", "64M", "-display", "none"]);
     command.args(["-no-reboot", "-nodefaults", "-serial", "stdio"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]);
-    command.args(["-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile="]);
-    command
-        .arg("-kernel")
-        .arg(kernel)
-        .args(more)
-        .args(["-append", &format!("{uri} --timeout=60s")]);
+    command.arg("-kernel").arg(kernel).args(more).args(["-append", line]);
     command.stdin(Stdio::null());
     let output = Output::of(command, Feed::Nothing)?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.exit == Some(1), "QEMU's status {:?}: {said}{}", output.exit, output.stderr);
-    ensure!(said.contains("nothing"), "the page is not there: {said}");
-    Ok(())
+    Ok(said)
 }
 
 fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {

@@ -202,9 +202,7 @@ impl Resolver {
         }
         Ok(data)
     }
-}
 
-impl Resolver {
     /// The service bindings of HTTPS on a port of `name` (RFC 9460 §9.1).
     pub async fn services(
         &self,

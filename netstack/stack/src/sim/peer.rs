@@ -100,6 +100,21 @@ pub struct DhcpOffer {
     pub lease: Duration,
 }
 
+impl DhcpOffer {
+    /// `addr` in a network of 24 bits for an hour, and nothing else.
+    pub fn new(addr: impl Into<Ipv4Addr>) -> Self {
+        Self {
+            addr: addr.into(),
+            mask: Ipv4Addr::new(255, 255, 255, 0),
+            router: None,
+            dns_servers: Vec::new(),
+            domain: None,
+            mtu: None,
+            lease: Duration::from_secs(3600),
+        }
+    }
+}
+
 /// A DHCP server (RFC 2131) with one address to give, which everyone gets.
 #[derive(Clone)]
 pub struct Dhcp(Arc<Mutex<DhcpServer>>);

@@ -237,4 +237,34 @@ pub const EDITS: &[Edit] = &[
         replacement: "\t\t\t\tif IOAPIC_ADDRESS.get().is_none() {\n\t\t\t\t\tinit_ioapic_address(PhysAddr::new(ioapic_record.address.into()));\n\t\t\t\t}",
         reason: "a machine may have two interrupt controllers, as QEMU's microvm; the kernel takes one",
     },
+    Edit {
+        file: "src/fd/stdio.rs",
+        anchor: "\t\tlet write_params = WriteParams {\n\t\t\tfd: STDOUT_FILENO,",
+        replacement: "\t\tlet buf = &buf[..buf.len().min(4096 - buf.as_ptr().addr() % 4096)];\n\t\tlet write_params = WriteParams {\n\t\t\tfd: STDOUT_FILENO,",
+        reason: "uhyve takes the memory behind a buffer for contiguous, which it is inside a page only (1 of 4)",
+    },
+    Edit {
+        file: "src/fd/stdio.rs",
+        anchor: "\t\tlet write_params = WriteParams {\n\t\t\tfd: STDERR_FILENO,",
+        replacement: "\t\tlet buf = &buf[..buf.len().min(4096 - buf.as_ptr().addr() % 4096)];\n\t\tlet write_params = WriteParams {\n\t\t\tfd: STDERR_FILENO,",
+        reason: "uhyve takes the memory behind a buffer for contiguous, which it is inside a page only (2 of 4)",
+    },
+    Edit {
+        file: "src/fs/uhyve.rs",
+        anchor: "\t\tlet write_params = WriteParams {\n\t\t\tfd: self.0,",
+        replacement: "\t\tlet buf = &buf[..buf.len().min(4096 - buf.as_ptr().addr() % 4096)];\n\t\tlet write_params = WriteParams {\n\t\t\tfd: self.0,",
+        reason: "uhyve takes the memory behind a buffer for contiguous, which it is inside a page only (3 of 4)",
+    },
+    Edit {
+        file: "src/fs/uhyve.rs",
+        anchor: "\t\tlet mut read_params = ReadParams {",
+        replacement: "\t\tlet len = buf.len().min(4096 - buf.as_ptr().addr() % 4096);\n\t\tlet buf = &mut buf[..len];\n\t\tlet mut read_params = ReadParams {",
+        reason: "uhyve takes the memory behind a buffer for contiguous, which it is inside a page only (4 of 4)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "\twarn!(\"Try to use default APIC address\");\n",
+        replacement: "",
+        reason: "uhyve has no tables that name the controller, which is no news",
+    },
 ];

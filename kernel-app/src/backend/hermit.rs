@@ -3,7 +3,7 @@
 //! One thread does everything but wait for its end. All devices raise one interrupt vector, which
 //! moves one word: the reactor waits for that.
 
-use super::Machine;
+use super::{Machine, uhyve};
 use crate::args::Aside;
 use crate::config::{Config, Network};
 use client::error::no_entropy;
@@ -40,9 +40,12 @@ const STACK: usize = 1 << 20;
 /// How long a device may take for what devices do at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The files `opt/mimic/NAME` of QEMU's fw_cfg, for the argument `NAME`.
+/// The files `opt/mimic/NAME` of QEMU's fw_cfg, for the argument `NAME`; uhyve's where that runs the machine.
 pub fn asides() -> Vec<Aside> {
     let Ok(mut ring0) = Ring0::new() else { return Vec::new() };
+    if ring0.is_uhyve() {
+        return uhyve::asides();
+    }
     let files = fw_cfg::files(&mut ring0, "opt/mimic/");
     files.into_iter().map(|file| (file.name, file.octets)).collect()
 }
@@ -82,22 +85,21 @@ fn serve<F: Future<Output = u8>>(
     let mut nets = stacks.iter().map(|stack| Arc::new(stack.clone()) as Arc<dyn Net>);
     let first = nets.next().expect("there is always the first network");
     let networks: Vec<_> = names.into_iter().zip(nets).collect();
-    let machine = Machine {
-        net: match networks.is_empty() {
-            true => first,
-            false => {
-                let others = networks.iter().map(|(_, net)| net.clone());
-                Arc::new(Multihomed::new(first, others))
-            }
-        },
-        networks,
-        stdin: streams.as_ref().map_or_else(|| Box::new(empty()) as Input, Streams::input),
-        stdout: streams
-            .as_ref()
-            .map_or_else(|| Box::new(AssertAsync::new(io::stdout())) as Output, Streams::output),
-        stderr: Box::new(io::stderr()),
-        boot: Some(boot),
+    let net = match networks.is_empty() {
+        true => first,
+        false => {
+            let others = networks.iter().map(|(_, net)| net.clone());
+            Arc::new(Multihomed::new(first, others))
+        }
     };
+    let is_uhyve = Ring0::new().is_ok_and(|ring0| ring0.is_uhyve());
+    let (stdin, stdout) = match &streams {
+        Some(streams) => (streams.input(), streams.output()),
+        None if is_uhyve => (uhyve::input(net.clone()), uhyve::output()),
+        None => (Box::new(empty()) as Input, Box::new(AssertAsync::new(io::stdout())) as Output),
+    };
+    let stderr = Box::new(io::stderr());
+    let machine = Machine { net, networks, stdin, stdout, stderr, boot: Some(boot) };
     let service = || {
         streams.as_ref().map(Streams::wake);
         false

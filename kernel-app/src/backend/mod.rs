@@ -10,6 +10,8 @@
 
 #[cfg(target_os = "hermit")]
 mod hermit;
+#[cfg(target_os = "hermit")]
+mod uhyve;
 #[cfg(not(target_os = "hermit"))]
 mod unix;
 

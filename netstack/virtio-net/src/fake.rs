@@ -19,7 +19,7 @@ pub(crate) use self::device::Device;
 pub(crate) use self::hal::FakeHal;
 use crate::machine::{Devices, Machine};
 use crate::pci::Function;
-use crate::platform::{ConfigSpace, Interrupts, MapError, Platform, Registers};
+use crate::platform::{ConfigSpace, Departures, Interrupts, MapError, Platform, Registers};
 use crate::transport::PciTransport;
 
 pub(crate) type Transport = PciTransport<FakeMachine>;
@@ -32,6 +32,7 @@ pub(crate) struct FakeMachine(Arc<Mutex<Bus>>);
 struct Bus {
     functions: BTreeMap<Function, FakeFunction>,
     routed: Vec<(u8, u8)>,
+    departures: Departures,
 }
 
 struct FakeFunction {
@@ -90,6 +91,13 @@ impl Setup {
 impl FakeMachine {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// A machine whose devices depart from the specification.
+    pub(crate) fn departing(departures: Departures) -> Self {
+        let machine = Self::default();
+        machine.lock().departures = departures;
+        machine
     }
 
     /// Puts a device in slot `slot` of bus 0.
@@ -208,6 +216,10 @@ impl Platform for FakeMachine {
     fn route_line(&self, line: u8, vector: u8) -> Result<(), MapError> {
         self.lock().routed.push((line, vector));
         Ok(())
+    }
+
+    fn departures(&self) -> Departures {
+        self.lock().departures
     }
 }
 

@@ -4,7 +4,7 @@ use virtio_drivers::transport::Transport as _;
 
 use super::*;
 use crate::fake::{Device, FakeMachine, Setup};
-use crate::platform::ConfigSpace;
+use crate::platform::{ConfigSpace, Departures};
 
 fn net() -> Device {
     Device::new(0, &[256, 256], &[])
@@ -105,6 +105,18 @@ fn lines_serve_where_there_is_no_msix() {
     assert!(devices.lines.acknowledge());
     assert_eq!(shared.lock().isr, 0);
     assert!(!devices.lines.acknowledge());
+}
+
+#[test]
+fn a_pulsed_line_has_no_status_to_read() {
+    let machine = FakeMachine::departing(Departures::UHYVE);
+    let mut setup = Setup::modern(1);
+    setup.msix = false;
+    let shared = machine.add(1, setup, net());
+    let devices = machine.discover();
+    assert_eq!(machine.routed(), [(11, 0x50)]);
+    shared.lock().isr = 1;
+    assert!(!devices.lines.any() && !devices.lines.acknowledge());
 }
 
 #[test]

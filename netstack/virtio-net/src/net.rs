@@ -73,6 +73,7 @@ impl<H: Hal, T: Bus> NetDevice<H, T> {
             0 => fallback_mac,
             _ => transport.read_config_space(CONFIG_MAC).map_err(no_config)?,
         };
+        let mac = if transport.departures().host_address { another(mac) } else { mac };
         let mtu = match features & MTU {
             0 => DEFAULT_MTU,
             _ => usize::from(config_mtu(&transport).ok_or_else(|| no_config(()))?),
@@ -256,6 +257,12 @@ fn config_mtu<T: Bus>(transport: &T) -> Option<u16> {
 
 fn no_config<E>(_: E) -> SetupError {
     SetupError::MissingStructure("network configuration")
+}
+
+/// A locally administered address that is not `mac`, and always the same for it.
+fn another(mut mac: [u8; 6]) -> [u8; 6] {
+    mac[0] = (mac[0] | 0b10) ^ 0b100;
+    mac
 }
 
 /// One buffer for a frame of this MTU with its virtio header, and a VLAN tag.

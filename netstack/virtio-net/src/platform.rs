@@ -43,6 +43,40 @@ pub trait Platform: Send + 'static {
     /// Lets interrupt line `line` (as the configuration space names it) raise `vector`, once for
     /// every rising edge.
     fn route_line(&self, line: u8, vector: u8) -> Result<(), MapError>;
+
+    /// What the devices of this machine do otherwise than the specification says.
+    fn departures(&self) -> Departures {
+        Departures::default()
+    }
+}
+
+/// How devices depart from the specification. By default they do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    /// The interrupt line is pulsed with every interrupt, and what the status register gives means nothing
+    /// (virtio 1.2, 4.1.4.5, has the line stay up until that register was read).
+    pub pulsed_lines: bool,
+    /// The device looks for buffers, then asks for notifications, and does not look again between the two
+    /// (2.7.7.1 and 2.7.13.4.1): a buffer that came meanwhile is seen with the next notification only. So
+    /// it is told of every buffer, whether it asked for that or not.
+    pub looks_once: bool,
+    /// The device raises no interrupt when it has sent (2.7.7.2).
+    pub silent_sender: bool,
+    /// The Ethernet address that the device tells is that of the host's end of the link.
+    pub host_address: bool,
+    /// The device does not survive a reset while it runs (2.4), so that it keeps the memory that it was given.
+    pub no_reset: bool,
+}
+
+impl Departures {
+    /// The network device of uhyve 0.10.
+    pub const UHYVE: Self = Self {
+        pulsed_lines: true,
+        looks_once: true,
+        silent_sender: true,
+        host_address: true,
+        no_reset: true,
+    };
 }
 
 /// PCI configuration space, in aligned 32-bit words: PCI Local Bus 3.0, 6.1.

@@ -187,12 +187,13 @@ impl<H: Hal, const SIZE: usize> Queue<H, SIZE> {
         Some(Taken { buffer: Buffer(buffer), written })
     }
 
-    /// Tells the device of the buffers offered since the last time, if it wants to be told.
+    /// Tells the device of the buffers offered since the last time, if it wants to be told or does not know
+    /// when it should want to.
     pub(crate) fn announce<T: Bus>(&mut self, transport: &mut T) {
         if core::mem::take(&mut self.unannounced) {
             // 2.7.13.4.1: the flag is read after the index was written, as everyone sees it.
             fence(Ordering::SeqCst);
-            if self.ring.should_notify() {
+            if self.ring.should_notify() || transport.departures().looks_once {
                 transport.notify(self.index);
             }
         }

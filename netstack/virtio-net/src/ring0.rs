@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use core::arch::asm;
+use core::arch::x86_64::CpuidResult;
 use core::fmt;
 use core::ptr::{self, NonNull};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -18,7 +19,7 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::fw_cfg;
 use crate::pci::Function;
-use crate::platform::{ConfigSpace, MapError, Platform, Registers};
+use crate::platform::{ConfigSpace, Departures, MapError, Platform, Registers};
 
 /// The machine that the program runs on, with nothing between.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,11 @@ impl Ring0 {
             0 => Ok(Self(())),
             ring => Err(NotRing0 { ring }),
         }
+    }
+
+    /// Whether the uhyve hypervisor runs this machine: it has none of a PC's devices but what it says itself.
+    pub fn is_uhyve(&self) -> bool {
+        is_uhyve()
     }
 }
 
@@ -85,6 +91,10 @@ impl Platform for Ring0 {
         ioapic.write32(access(entry + 1), u32::from(apic_id()) << 24);
         ioapic.write32(access(entry), u32::from(vector)); // fixed, edge, active high
         Ok(())
+    }
+
+    fn departures(&self) -> Departures {
+        if is_uhyve() { Departures::UHYVE } else { Departures::default() }
     }
 }
 
@@ -244,6 +254,8 @@ unsafe impl Hal for Ring0 {
 
     unsafe fn dma_dealloc(_physical: PhysAddr, start: NonNull<u8>, pages: usize) -> i32 {
         match dma_layout(pages) {
+            // Its device cannot be stopped (`Departures::no_reset`): what it was given stays its own.
+            Some(_) if is_uhyve() => 0,
             Some(layout) => {
                 // SAFETY: `dma_alloc` made it with the layout that the number of pages gives.
                 unsafe { dealloc(start.as_ptr(), layout) };
@@ -400,10 +412,22 @@ fn ring() -> u16 {
 
 /// The local APIC of this processor: CPUID leaf 1.
 fn apic_id() -> u8 {
+    (cpuid(1).ebx >> 24) as u8
+}
+
+/// uhyve names itself in the processor's brand: CPUID leaves 0x80000002 and following.
+fn is_uhyve() -> bool {
+    let CpuidResult { eax, ebx, ecx, edx } = cpuid(0x8000_0002);
+    let start = [eax, ebx, ecx, edx].map(u32::to_le_bytes);
+    start.as_flattened().starts_with(b"uhyve - ")
+}
+
+fn cpuid(leaf: u32) -> CpuidResult {
     #[allow(unused_unsafe)] // newer compilers know that it is safe
-    // SAFETY: every 64-bit processor has CPUID.
-    let leaf = unsafe { core::arch::x86_64::__cpuid(1) };
-    (leaf.ebx >> 24) as u8
+    // SAFETY: every 64-bit processor has CPUID, and gives something for every leaf.
+    unsafe {
+        core::arch::x86_64::__cpuid(leaf)
+    }
 }
 
 const PRESENT: u64 = 1;

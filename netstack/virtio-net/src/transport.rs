@@ -18,13 +18,18 @@ use virtio_drivers::{PhysAddr, Result as DriverResult};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::pci::{self, Function, Identity, Window};
-use crate::platform::{ConfigSpace, Platform, Registers};
+use crate::platform::{ConfigSpace, Departures, Platform, Registers};
 use crate::setup::SetupError;
 
 /// What the drivers need of a transport beside [`Transport`]: whether it can interrupt.
 pub trait Bus: Transport + Send + 'static {
     /// Whether the device took every interrupt vector that it was given.
     fn vectors_accepted(&self) -> bool;
+
+    /// What the device does otherwise than the specification says.
+    fn departures(&self) -> Departures {
+        Departures::default()
+    }
 }
 
 /// A virtio device behind PCI registers. Dropping it resets the device and ends its memory
@@ -43,6 +48,7 @@ pub struct PciTransport<P: Platform> {
     in_use: u64,
     msix: bool,
     vector_refused: bool,
+    departures: Departures,
 }
 
 impl<P: Platform> PciTransport<P> {
@@ -78,6 +84,7 @@ impl<P: Platform> PciTransport<P> {
             in_use: 0,
             msix: false,
             vector_refused: false,
+            departures: platform.departures(),
             config,
         };
         transport.reset()?;
@@ -100,9 +107,9 @@ impl<P: Platform> PciTransport<P> {
         self.msix
     }
 
-    /// The interrupt status register, for a device that uses its line: reading it lowers the line.
+    /// The interrupt status register, for a device that keeps its line up: reading it lowers the line.
     pub(crate) fn line_status(&self) -> Option<P::Registers> {
-        (!self.msix).then(|| self.isr.clone())
+        (!self.msix && !self.departures.pulsed_lines).then(|| self.isr.clone())
     }
 
     /// 2.4.1 and 4.1.4.3.2: the driver waits until the status reads back as zero.
@@ -148,6 +155,10 @@ impl<P: Platform> Bus for PciTransport<P> {
     fn vectors_accepted(&self) -> bool {
         !self.vector_refused
     }
+
+    fn departures(&self) -> Departures {
+        self.departures
+    }
 }
 
 impl<P: Platform> Transport for PciTransport<P> {
@@ -164,7 +175,8 @@ impl<P: Platform> Transport for PciTransport<P> {
     }
 
     fn write_driver_features(&mut self, driver_features: u64) {
-        for (select, half) in [(0, driver_features), (1, driver_features >> 32)] {
+        // The lower half last: uhyve has one word for both, and keeps of it what the last half offers.
+        for (select, half) in [(1, driver_features >> 32), (0, driver_features)] {
             self.common.write32(common::DRIVER_FEATURE_SELECT, select);
             self.common.write32(common::DRIVER_FEATURE, half as u32);
         }
@@ -209,7 +221,10 @@ impl<P: Platform> Transport for PciTransport<P> {
         device_area: PhysAddr,
     ) {
         self.select(queue);
-        self.common.write16(common::QUEUE_SIZE, size as u16);
+        // 4.1.5.1.3: it is written to make the queue shorter; some devices have one size and take no other.
+        if self.common.read16(common::QUEUE_SIZE) != size as u16 {
+            self.common.write16(common::QUEUE_SIZE, size as u16);
+        }
         if self.msix {
             self.common.write16(common::CONFIG_VECTOR, 0);
             self.common.write16(common::QUEUE_VECTOR, 0);
@@ -316,8 +331,10 @@ impl<P: Platform> Transport for PciTransport<P> {
 impl<P: Platform> Drop for PciTransport<P> {
     fn drop(&mut self) {
         // The owner's buffers are freed after this: the device must not write to them any more,
-        // whether or not it completes the reset.
-        let _ = self.reset();
+        // whether or not it completes the reset. Where it cannot be reset, the platform frees none.
+        if !(self.departures.no_reset && self.get_status().contains(DeviceStatus::DRIVER_OK)) {
+            let _ = self.reset();
+        }
         pci::stop_bus_master(&self.config, self.function);
     }
 }

@@ -169,7 +169,13 @@ impl Device {
         let low = |old: u64| old & !0xffff_ffff | u64::from(value);
         let high = |old: u64| old & 0xffff_ffff | u64::from(value) << 32;
         match at {
-            common::QUEUE_SIZE => queue.size = value as u16,
+            common::QUEUE_SIZE => {
+                assert_ne!(
+                    queue.size, value as u16,
+                    "some devices take no size, not even their own"
+                );
+                queue.size = value as u16;
+            }
             common::QUEUE_VECTOR => {
                 queue.vector = if refuses { NO_VECTOR } else { value as u16 };
             }

@@ -6,6 +6,7 @@ use super::header::Header;
 use super::sender::SEND_BUFFERS;
 use super::*;
 use crate::fake::{Device, FakeHal, FakeMachine, Setup, Shared, Transport};
+use crate::platform::Departures;
 
 type Net = NetDevice<FakeHal, Transport>;
 
@@ -14,7 +15,10 @@ const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 
 /// A device with these features beside `MAC` and `STATUS`, its link up and an MTU of `mtu`.
 fn device(features: u64, mtu: u16) -> (FakeMachine, Shared, Net) {
-    let machine = FakeMachine::new();
+    device_of(FakeMachine::new(), features, mtu)
+}
+
+fn device_of(machine: FakeMachine, features: u64, mtu: u16) -> (FakeMachine, Shared, Net) {
     let mut config = MAC_ADDRESS.to_vec();
     config.extend_from_slice(&[1, 0, 1, 0]);
     config.extend_from_slice(&mtu.to_le_bytes());
@@ -127,6 +131,52 @@ fn a_device_that_asks_for_quiet_is_not_notified() {
     shared.lock().suppress_notifications(1);
     assert!(send(&mut net, &[7; 100]));
     assert_eq!(shared.lock().queues[1].notifications, 0);
+}
+
+/// uhyve's device: it looks at a ring, then asks for notifications, and a frame offered between the two lay
+/// there until the next one.
+#[test]
+fn a_device_that_forgets_to_look_again_is_always_notified() {
+    let machine = FakeMachine::departing(Departures::UHYVE);
+    let (_machine, shared, mut net) = device_of(machine, 0, 0);
+    shared.lock().suppress_notifications(0);
+    shared.lock().suppress_notifications(1);
+    assert!(send(&mut net, &[7; 100]));
+    assert_eq!(shared.lock().queues[1].notifications, 1);
+    let before = shared.lock().queues[0].notifications;
+    shared.lock().deliver(0, &wire(&[1; 60]));
+    assert!(receive(&mut net).is_some());
+    assert_eq!(receive(&mut net), None);
+    assert_eq!(shared.lock().queues[0].notifications, before + 1);
+}
+
+#[test]
+fn sending_waits_for_a_device_that_raises_no_interrupt() {
+    let machine = FakeMachine::departing(Departures::UHYVE);
+    let (_machine, shared, mut net) = device_of(machine, 0, 0);
+    for _ in 0..SEND_BUFFERS {
+        assert!(send(&mut net, &[1; 60]));
+    }
+    let device = std::thread::spawn(move || shared.lock().collect(1));
+    assert!(send(&mut net, &[2; 60]), "the device is at work");
+    assert!(device.join().unwrap().is_some());
+}
+
+#[test]
+fn an_address_of_the_hosts_end_is_not_taken() {
+    let machine = FakeMachine::departing(Departures::UHYVE);
+    let (_machine, _shared, net) = device_of(machine, 0, 0);
+    assert_eq!(net.mac(), [0x56, 0x54, 0, 1, 2, 3]);
+}
+
+#[test]
+fn a_device_that_does_not_survive_it_is_not_reset() {
+    for (departures, resets) in [(Departures::UHYVE, 1), (Departures::default(), 2)] {
+        let (_machine, shared, net) = device_of(FakeMachine::departing(departures), 0, 0);
+        drop(net);
+        let statuses = shared.lock().statuses.clone();
+        assert_eq!(statuses.iter().filter(|status| **status == 0).count(), resets);
+    }
 }
 
 #[test]

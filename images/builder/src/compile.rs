@@ -10,6 +10,7 @@ use crate::fresh::Inputs;
 use crate::manifest::Manifest;
 use crate::pack;
 use crate::toolchain::{self, Toolchain};
+use crate::uhyve;
 use crate::words;
 use crate::workspace::Workspace;
 
@@ -48,6 +49,11 @@ pub fn image(
     let content = pack::Content { program: &program, words: &words::join(manifest.words()) };
     let packed = pack::pack(&loader, Some(content), pack::Protocol::Pvh)
         .map_err(|error| anyhow!("cannot pack the image {name}: {error}"))?;
+    let tagged = uhyve::tagged(&program).map_err(|error| anyhow!("cannot tag {name}: {error}"))?;
+    let for_uhyve = workspace.uhyve_image(name);
+    fs::write(&partial, tagged)
+        .and_then(|()| fs::rename(&partial, &for_uhyve))
+        .with_context(|| format!("cannot write {}", for_uhyve.display()))?;
     fs::write(&partial, packed).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, &image).with_context(|| format!("cannot write {}", image.display()))?;
     fs::write(&note, toolchain.rustc().as_os_str().as_encoded_bytes())

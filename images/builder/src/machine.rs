@@ -34,6 +34,8 @@ pub struct Machine {
     pub net: Vec<Net>,
     /// Devices of further networks, behind these.
     pub networks: Vec<Net>,
+    /// Whether the kernel carries the frames of tap interfaces, past QEMU.
+    pub vhost: bool,
     /// The source of entropy.
     pub rng: Rng,
     /// Where all frames are captured.
@@ -74,10 +76,13 @@ impl Machine {
             all.flags("-object rng-random,id=entropy,filename=/dev/urandom");
             all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
         }
+        // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
+        let plain = if self.pcap.is_some() { ",vnet_hdr=off" } else { "" };
+        let tap = if self.vhost { ",vhost=on" } else { plain };
         let own = self.net.iter().map(|net| (net, String::new()));
         let further = self.networks.iter().enumerate().map(|(number, net)| (net, subnet(number)));
         for (index, (net, subnet)) in own.chain(further).enumerate() {
-            all.net(index, net, &subnet, self.pcap.is_some());
+            all.net(index, net, &subnet, tap);
             if let Some(file) = &self.pcap {
                 let mut dump =
                     OsString::from(format!("filter-dump,id=pcap{index},netdev=n{index},file="));
@@ -107,17 +112,15 @@ impl Arguments {
         self.0.extend([name.into(), value.into()]);
     }
 
-    /// `subnet`: options of a user network other than QEMU's own.
-    fn net(&mut self, index: usize, net: &Net, subnet: &str, captured: bool) {
+    /// `subnet`: options of a user network other than QEMU's own; `tap`: more options of a tap interface.
+    fn net(&mut self, index: usize, net: &Net, subnet: &str, tap: &str) {
         let mac = mac(index, net);
         match net {
             Net::User => self.pair("-netdev", format!("user,id=n{index}{subnet}")),
             Net::Tap(name) => {
-                // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
-                let plain = if captured { ",vnet_hdr=off" } else { "" };
                 self.pair(
                     "-netdev",
-                    format!("tap,id=n{index},ifname={name},script=no,downscript=no{plain}"),
+                    format!("tap,id=n{index},ifname={name},script=no,downscript=no{tap}"),
                 );
             }
         }
@@ -184,6 +187,7 @@ mod tests {
             cpu: "max".into(),
             net: vec![Net::User],
             networks: vec![],
+            vhost: false,
             rng: Rng::Virtio,
             pcap: None,
             secrets: vec![],

@@ -5,9 +5,12 @@
 //! | [`options`], [`manifest`], [`secret`] | what is asked: the command line and `images/NAME.toml` |
 //! | [`toolchain`], [`compile`], [`fresh`], [`pack`] | from sources to one bootable file, only when something changed |
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
+//! | [`mod@uhyve`] | another hypervisor: its command line, its streams, where it comes from |
+//! | [`tap`] | interfaces that machines reach this host and its networks by |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
 //! | [`project`] | unikernels of one's own: `cargo image new`, and where they are |
 //! | [`describe`] | what an image contains, and its arguments |
+//! | [`linux`] | a Linux machine made on the spot |
 //! | [`check`] | the tests: groups, the table of scenarios, the peers |
 //! | [`mod@bench`] | the image beside Linux and curl |
 //! | [`demo`] | the HTTPS server of `scripts/run` without arguments |
@@ -24,6 +27,7 @@ mod failure;
 mod fresh;
 mod guard;
 mod input;
+mod linux;
 mod machine;
 mod manifest;
 mod options;
@@ -34,7 +38,9 @@ mod run;
 mod scratch;
 mod secret;
 mod status;
+mod tap;
 mod toolchain;
+mod uhyve;
 mod words;
 mod workspace;
 
@@ -54,6 +60,7 @@ Builds, boots, tests and measures the images described by images/*.toml.
 
 usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --target unix: the process)
        cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
+       cargo image tap up|down NAME [OPTIONS]         a tap interface for machines (root)
        cargo image test [GROUP...]                    lint, unit, host, boot (default: all)
        cargo image bench boot|throughput              against Linux and curl on the same machine
        cargo image new NAME [--path DIR]              a project of one's own in DIR (default: NAME)
@@ -85,6 +92,7 @@ fn command() -> Result<ExitCode> {
         Some("bench") => bench::bench(&workspace, arguments),
         Some("describe") => describe::describe(&workspace, arguments),
         Some("new") => project::new(&workspace, arguments),
+        Some("tap") => tap::tap(arguments),
         Some("test") => check::test(&workspace, arguments),
         Some("--help" | "-h" | "help") => {
             print!("{HELP}");
@@ -94,7 +102,7 @@ fn command() -> Result<ExitCode> {
             eprint!("{HELP}");
             let given = command.to_string_lossy();
             Err(Failure::usage(format!(
-                "`{given}` is not a command: build, run, test, bench, new or describe"
+                "`{given}` is not a command: build, run, test, bench, tap, new or describe"
             ))
             .into())
         }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::input;
+use crate::{input, uhyve};
 
 /// How a child is run.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub enum Streams {
     /// Pipes, copied to and from ours: QEMU would make ours non-blocking and leave a terminal without echo.
     /// The input is copied once the gate opens.
     Piped(input::Gate),
+    /// The payload and the input are files that the child opens, and all that it says is messages.
+    Files(uhyve::Files),
 }
 
 /// How it ended.
@@ -65,21 +67,51 @@ impl Job {
         let deadline = self.limit.map(|limit| Instant::now() + limit);
         let (sender, events) = mpsc::channel();
         watch_signals(&sender)?;
-        let piped = matches!(self.streams, Streams::Piped(_));
+        let piped = !matches!(self.streams, Streams::Inherited);
         if piped {
             // its own group: a terminal's Ctrl-C is for us, who then end it
             self.command.process_group(0);
-            self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let mut said = None;
+        match self.streams {
+            Streams::Inherited => {}
+            Streams::Piped(_) => {
+                self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            }
+            Streams::Files(_) => {
+                let (reader, writer) = io::pipe()?;
+                self.command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+                said = Some(reader);
+            }
         }
         let name = format!("{:?}", self.command.get_args().nth(2).unwrap_or_default());
         let mut child = self.command.spawn().with_context(|| format!("cannot start {name}"))?;
+        // its ends of the pipes are the child's alone
+        drop(self.command);
         let pid = Pid::from_child(&child);
-        if let Streams::Piped(gate) = self.streams {
-            copy_streams(&mut child, gate, &sender)?;
+        // what lives as long as the child, and as long as we look after it
+        let (mut kept, mut _directory) = (None, None);
+        match self.streams {
+            Streams::Inherited => {}
+            Streams::Piped(gate) => copy_streams(&mut child, gate, &sender)?,
+            Streams::Files(files) => {
+                let (payload, writer) = files.payload()?;
+                let answers = files.input()?;
+                let mut input = own(rustix::stdio::stdin())?;
+                // a machine that asks no more leaves this waiting, to our own end
+                thread::spawn(move || answers.serve(&mut input));
+                copy_output(payload, &sender)?;
+                copy_errors(said.context("no pipe from the child")?, &sender)?;
+                (kept, _directory) = (Some(writer), Some(files.into_directory()));
+            }
         }
         // the parent's death signal counts threads as parents, so the child is spawned here and only waited
         // for there
-        thread::spawn(move || drop(sender.send(Event::Exited(child.wait()))));
+        thread::spawn(move || {
+            let ended = child.wait();
+            drop(kept);
+            drop(sender.send(Event::Exited(ended)));
+        });
         follow(&events, pid, deadline, piped)
     }
 }
@@ -170,26 +202,34 @@ fn watch_signals(events: &Sender<Event>) -> Result<()> {
 
 fn copy_streams(child: &mut Child, gate: input::Gate, events: &Sender<Event>) -> Result<()> {
     let stdin = child.stdin.take().context("no pipe to the child")?;
-    let mut stdout = child.stdout.take().context("no pipe from the child")?;
-    let mut stderr = child.stderr.take().context("no pipe from the child")?;
-    // fewer switches between it and us; a smaller pipe is only slower
-    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE);
-
+    let stdout = child.stdout.take().context("no pipe from the child")?;
+    let stderr = child.stderr.take().context("no pipe from the child")?;
     let mut input = own(rustix::stdio::stdin())?;
     thread::spawn(move || copy_input(&gate, &mut input, stdin));
+    copy_output(File::from(OwnedFd::from(stdout)), events)?;
+    copy_errors(stderr, events)
+}
 
+/// Copies the payload to our standard output.
+fn copy_output(mut payload: File, events: &Sender<Event>) -> Result<()> {
+    // fewer switches between it and us; a smaller pipe is only slower
+    let _ = rustix::pipe::fcntl_setpipe_size(&payload, PIPE);
     let mut output = own(rustix::stdio::stdout())?;
     let sender = events.clone();
     // `io::copy` between files splices: no octet comes into our memory
     thread::spawn(move || {
-        let copied = io::copy(&mut stdout, &mut output).map(drop);
+        let copied = io::copy(&mut payload, &mut output).map(drop);
         drop(sender.send(Event::Output(copied)));
     });
+    Ok(())
+}
 
+/// Copies messages to our standard error.
+fn copy_errors(mut messages: impl Read + Send + 'static, events: &Sender<Event>) -> Result<()> {
     let mut errors = own(rustix::stdio::stderr())?;
     let sender = events.clone();
     thread::spawn(move || {
-        drop(sender.send(Event::Errors(copy_keeping_tail(&mut stderr, &mut errors))));
+        drop(sender.send(Event::Errors(copy_keeping_tail(&mut messages, &mut errors))));
     });
     Ok(())
 }

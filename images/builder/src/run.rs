@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 
@@ -12,7 +12,7 @@ use crate::failure::{Failure, code};
 use crate::guard;
 use crate::input::Gate;
 use crate::machine::{Machine, QEMU};
-use crate::manifest::{Manifest, Target};
+use crate::manifest::{Manifest, Net, Target};
 use crate::options::{self, Options};
 use crate::process::{Ended, Job, Streams};
 use crate::project;
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::status::Fault;
 use crate::words;
 use crate::workspace::Workspace;
-use crate::{accel, status};
+use crate::{accel, status, tap, uhyve};
 
 /// Whether sources are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +53,16 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
     if options.words.is_empty() {
+        if target == Target::Uhyve {
+            let cause = "the demo is reached by QEMU's own network: give uhyve a URI";
+            return Err(Failure::usage(cause).into());
+        }
         options.words = demo::start(target)?;
     }
     let words = match &booted {
         // its own words are in the image
         Booted::Machine(_) => options.words.clone(),
-        Booted::Process { .. } => words::behind(manifest.words(), options.words.clone()),
+        Booted::Uhyve(_) | Booted::Process { .. } => words::behind(manifest.words(), options.words.clone()),
     };
     boot(booted, words, &options)
 }
@@ -76,6 +80,7 @@ pub fn build(
 /// What is booted, built already.
 enum Booted {
     Machine(Machine),
+    Uhyve(uhyve::Machine),
     Process { program: PathBuf, environment: Vec<(String, OsString)> },
 }
 
@@ -93,6 +98,12 @@ fn prepare(
         Target::Qemu => {
             let machine = &manifest.machine;
             let kvm = accel::uses_kvm(options.accel)?;
+            let net = options.net.clone().unwrap_or_else(|| machine.net.clone());
+            let networks = manifest.networks.values().cloned().collect::<Vec<_>>();
+            net.iter().chain(&networks).try_for_each(|net| match net {
+                Net::Tap(name) => tap::check(name),
+                Net::User => Ok(()),
+            })?;
             let image = match build {
                 Build::IfChanged => compile::image(workspace, name, manifest, options.verbose)?,
                 Build::Never => workspace.image(name),
@@ -102,8 +113,10 @@ fn prepare(
                 memory: options.memory.unwrap_or(machine.memory),
                 kvm,
                 cpu: machine.cpu.clone(),
-                net: options.net.clone().unwrap_or_else(|| machine.net.clone()),
-                networks: manifest.networks.values().cloned().collect(),
+                net,
+                networks,
+                // what the kernel carries past QEMU, QEMU cannot capture
+                vhost: options.pcap.is_none() && tap::has_vhost(),
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
                 secrets,
@@ -124,8 +137,29 @@ fn prepare(
             };
             Ok(Booted::Process { program, environment })
         }
-        Target::Microvm | Target::Uhyve => Err(Failure::usage(format!(
-            "--target {target} is not in this version yet; there are qemu and unix"
+        Target::Uhyve => {
+            accel::for_uhyve(options.accel)?;
+            let machine = &manifest.machine;
+            let mut net = options.net.clone().unwrap_or_else(|| machine.net.clone());
+            net.extend(manifest.networks.values().cloned());
+            let tap = uhyve::network(&net)?;
+            for option in of_qemu(options) {
+                eprintln!("note: --{option} has no meaning with --target uhyve");
+            }
+            let (program, image) = match build {
+                Build::IfChanged => {
+                    let program = uhyve::find_or_install(workspace, options.verbose)?;
+                    compile::image(workspace, name, manifest, options.verbose)?;
+                    (program, workspace.uhyve_image(name))
+                }
+                Build::Never => (uhyve::find(workspace)?, workspace.uhyve_image(name)),
+            };
+            let memory = options.memory.unwrap_or(machine.memory);
+            let words = Vec::new();
+            Ok(Booted::Uhyve(uhyve::Machine { program, image, memory, tap, secrets, words }))
+        }
+        Target::Microvm => Err(Failure::usage(format!(
+            "--target {target} is not in this version yet; there are qemu, uhyve and unix"
         ))
         .into()),
     }
@@ -133,9 +167,14 @@ fn prepare(
 
 /// The given options that are about a machine.
 fn of_the_machine(options: &Options) -> Vec<&'static str> {
+    let any = [(options.net.is_some(), "net"), (options.memory.is_some(), "memory")];
+    let any = any.into_iter().filter_map(|(given, name)| given.then_some(name));
+    any.chain(of_qemu(options)).collect()
+}
+
+/// The given options that are about QEMU's devices.
+fn of_qemu(options: &Options) -> Vec<&'static str> {
     [
-        (options.net.is_some(), "net"),
-        (options.memory.is_some(), "memory"),
         (options.rng.is_some(), "rng"),
         (options.pcap.is_some(), "pcap"),
         (!options.qemu_args.is_empty(), "qemu-arg"),
@@ -146,7 +185,8 @@ fn of_the_machine(options: &Options) -> Vec<&'static str> {
 }
 
 fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCode> {
-    let (is_machine, job) = match booted {
+    type Status = fn(ExitStatus, &str) -> Result<u8, Fault>;
+    let (status, job): (Status, Job) = match booted {
         Booted::Machine(mut machine) => {
             machine.words = words;
             if !is_in_path(QEMU) {
@@ -157,29 +197,32 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
             let mut command = guard::command(QEMU);
             command.args(machine.arguments()).args(gate.arguments());
             show(&command, options.verbose);
-            (true, Job { command, streams: Streams::Piped(gate), limit: options.kill_after })
+            let streams = Streams::Piped(gate);
+            (status::of_machine, Job { command, streams, limit: options.kill_after })
+        }
+        Booted::Uhyve(mut machine) => {
+            machine.words = words;
+            let files = uhyve::Files::new().context("cannot make the machine's files")?;
+            let command = machine.command(&files)?;
+            show(&command, options.verbose);
+            let streams = Streams::Files(files);
+            (status::of_uhyve, Job { command, streams, limit: options.kill_after })
         }
         Booted::Process { program, environment } => {
             let mut command = guard::command(program);
             command.args(words).envs(environment);
             show(&command, options.verbose);
-            (false, Job { command, streams: Streams::Inherited, limit: options.kill_after })
+            let streams = Streams::Inherited;
+            (status::of_process, Job { command, streams, limit: options.kill_after })
         }
     };
     let fault = |cause: String| Err(Failure::new(code::SOFTWARE, cause).into());
     match job.run()? {
-        Ended::Exited(exited, errors) => {
-            let ended = if is_machine {
-                status::of_machine(exited, &errors)
-            } else {
-                status::of_process(exited)
-            };
-            match ended {
-                Ok(code) => Ok(ExitCode::from(code)),
-                Err(Fault::Told) => Ok(ExitCode::from(code::SOFTWARE)),
-                Err(Fault::Because(cause)) => fault(cause),
-            }
-        }
+        Ended::Exited(exited, errors) => match status(exited, &errors) {
+            Ok(code) => Ok(ExitCode::from(code)),
+            Err(Fault::Told) => Ok(ExitCode::from(code::SOFTWARE)),
+            Err(Fault::Because(cause)) => fault(cause),
+        },
         Ended::Limit => {
             let limit = options.kill_after.unwrap_or_default();
             Err(Failure::new(code::KILLED, format!("ended by --kill-after at {limit:?}")).into())

@@ -34,8 +34,19 @@ pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, Fault> {
     }
 }
 
-/// The exit code of the unix program, or the fault that ended it.
-pub fn of_process(status: ExitStatus) -> Result<u8, Fault> {
+/// The program's exit code, which uhyve makes its own, or the fault that ended uhyve.
+pub fn of_uhyve(status: ExitStatus, errors: &str) -> Result<u8, Fault> {
+    match (status.code(), status.signal()) {
+        // the code of a panic of uhyve's own, which it has told
+        (Some(101), _) if errors.contains("panicked at") => Err(Fault::Told),
+        (Some(code), _) => Ok(code as u8),
+        (None, Some(signal)) => Err(Fault::Because(format!("uhyve was ended by signal {signal}"))),
+        (None, None) => Err(Fault::Because(format!("uhyve ended: {status}"))),
+    }
+}
+
+/// The exit code of the unix program, or the fault that ended it; what it said is not looked at.
+pub fn of_process(status: ExitStatus, _errors: &str) -> Result<u8, Fault> {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(code as u8),
         (None, Some(signal @ (SIGPIPE | SIGINT | SIGTERM | SIGHUP))) => Ok(128 + signal as u8),
@@ -88,8 +99,17 @@ mod tests {
 
     #[test]
     fn a_process_ends_by_code_or_fault() {
-        assert_eq!(of_process(exited(77)), Ok(77));
-        assert_eq!(of_process(ExitStatus::from_raw(SIGPIPE)), Ok(141));
-        assert!(of_process(ExitStatus::from_raw(6)).is_err());
+        assert_eq!(of_process(exited(77), ""), Ok(77));
+        assert_eq!(of_process(ExitStatus::from_raw(SIGPIPE), ""), Ok(141));
+        assert!(of_process(ExitStatus::from_raw(6), "").is_err());
+    }
+
+    #[test]
+    fn uhyves_exit_code_is_the_programs_unless_it_panicked() {
+        assert_eq!(of_uhyve(exited(69), "error: refused\n"), Ok(69));
+        assert_eq!(of_uhyve(exited(101), ""), Ok(101));
+        let panic = "thread 'main' panicked at src/vm.rs:638:23:\n";
+        assert_eq!(of_uhyve(exited(101), panic), Err(Fault::Told));
+        assert!(of_uhyve(ExitStatus::from_raw(9), "").is_err());
     }
 }

@@ -67,6 +67,11 @@ impl Workspace {
         self.target.join("guest")
     }
 
+    /// What was fetched to boot and to test images with: the hypervisor uhyve, a Linux kernel.
+    pub fn tools(&self) -> PathBuf {
+        self.target.join("tools")
+    }
+
     /// The manifest of the image `name`.
     pub fn manifest(&self, name: &str) -> PathBuf {
         let directory = self.project().map_or_else(|| self.root.join("images"), Path::to_path_buf);
@@ -76,6 +81,11 @@ impl Workspace {
     /// The finished image `name`.
     pub fn image(&self, name: &str) -> PathBuf {
         self.target().join("images").join(name)
+    }
+
+    /// The same program for uhyve, which is its own boot loader.
+    pub fn uhyve_image(&self, name: &str) -> PathBuf {
+        self.target().join("images").join(format!("{name}.uhyve"))
     }
 
     /// The record of what the image `name` was made from.

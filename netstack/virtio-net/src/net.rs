@@ -78,6 +78,10 @@ impl<H: Hal, T: Bus> NetDevice<H, T> {
             0 => DEFAULT_MTU,
             _ => usize::from(config_mtu(&transport).ok_or_else(|| no_config(()))?),
         };
+        let mtu = match transport.departures().longest_frame {
+            Some(octets) => mtu.min(octets - ETHERNET_HEADER),
+            None => mtu,
+        };
         let receiver = Receiver::new(&mut transport, features, mtu)?;
         let sender = Sender::new(&mut transport, features, mtu)?;
         setup::finish(&mut transport)?;

@@ -64,6 +64,9 @@ pub struct Departures {
     pub silent_sender: bool,
     /// The Ethernet address that the device tells is that of the host's end of the link.
     pub host_address: bool,
+    /// Longer frames than this, in octets with the Ethernet header, come cut off. What the device tells as its
+    /// MTU (5.1.4) knows nothing of that.
+    pub longest_frame: Option<usize>,
     /// The device does not survive a reset while it runs (2.4), so that it keeps the memory that it was given.
     pub no_reset: bool,
 }
@@ -75,6 +78,7 @@ impl Departures {
         looks_once: true,
         silent_sender: true,
         host_address: true,
+        longest_frame: Some(1500),
         no_reset: true,
     };
 }

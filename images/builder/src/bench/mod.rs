@@ -4,7 +4,6 @@
 //! write it to the same virtio port. Only kernel, command line and memory differ. Runs alternate, so that
 //! what else the host does hits both; medians are printed.
 
-mod archive;
 mod linux;
 
 use std::ffi::OsString;
@@ -59,6 +58,7 @@ pub fn bench(
         memory: manifest.machine.memory,
         kvm: accel::uses_kvm(options.accel)?,
         cpu: manifest.machine.cpu.clone(),
+        vhost: false,
         net: manifest.machine.net.clone(),
         networks: Vec::new(),
         rng: manifest.machine.rng,

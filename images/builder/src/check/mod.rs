@@ -7,10 +7,12 @@
 //! | host | the scenarios against the unix program |
 //! | boot | the scenarios against the images in QEMU under TCG, and again under KVM where that works |
 //! | net | the default image behind a tap device in network namespaces, with real peers |
+//! | kvm | machines on real KVM under QEMU and uhyve; where KVM does not work, inside an emulated KVM host |
 
 mod cargo;
 mod files;
 mod host_tool;
+mod kvm;
 mod machines;
 mod netns;
 pub mod peers;
@@ -43,11 +45,12 @@ Runs the tests: cargo image test [GROUP...] [--only TEXT] [--no-build]   (defaul
   host          the scenarios against the unix program
   boot          the scenarios against the images in QEMU
   net           the image behind a tap device, with real peers in network namespaces
-  --only TEXT   of host, boot and net only the tests whose name holds TEXT; repeatable
+  kvm           machines on real KVM under QEMU and uhyve, in an emulated KVM host where there is none
+  --only TEXT   of host, boot, net and kvm only the tests whose name holds TEXT; repeatable
   --no-build    with the programs and images as they were built last
 ";
 
-const GROUPS: [&str; 5] = ["lint", "unit", "host", "boot", netns::GROUP];
+const GROUPS: [&str; 6] = ["lint", "unit", "host", "boot", netns::GROUP, kvm::GROUP];
 
 /// `cargo image test`.
 pub fn test(
@@ -65,6 +68,7 @@ pub fn test(
             "unit" => cargo::unit(workspace, &mut tally),
             "host" => scenarios(workspace, Target::Unix, &selection, &mut tally)?,
             netns::GROUP => networks(workspace, &selection, &mut tally)?,
+            kvm::GROUP => kvm::run(workspace, &selection, &mut tally)?,
             _ => scenarios(workspace, Target::Qemu, &selection, &mut tally)?,
         }
     }
@@ -77,6 +81,8 @@ struct Selection {
     groups: Vec<String>,
     only: Vec<String>,
     no_build: bool,
+    /// The tests of KVM are in the place that was made for them.
+    here: bool,
 }
 
 impl Selection {
@@ -92,6 +98,7 @@ impl Selection {
                     selection.only.push(text.map_err(Failure::usage)?);
                 }
                 Arg::Long("no-build") => selection.no_build = true,
+                Arg::Long("here") => selection.here = true,
                 Arg::Value(group) => match group.to_str() {
                     Some(group) if GROUPS.contains(&group) => selection.groups.push(group.into()),
                     _ => {
@@ -246,6 +253,22 @@ impl Tally {
     pub fn skipped(&mut self, group: &str, name: &str, cause: &str) {
         self.skipped += 1;
         println!("skip  {group}: {name}: {cause}");
+    }
+
+    /// Takes over a line that another run of this program printed; false if it is no result.
+    pub fn relay(&mut self, line: &str) -> bool {
+        if line.starts_with("ok    ") {
+            self.passed += 1;
+        } else if let Some(rest) = line.strip_prefix("FAIL  ") {
+            let name = rest.split(": ").take(3).collect::<Vec<_>>().join(": ");
+            self.failed.push(name);
+        } else if line.starts_with("skip  ") {
+            self.skipped += 1;
+        } else {
+            return false;
+        }
+        println!("{line}");
+        true
     }
 
     fn report(self) -> Result<ExitCode> {

@@ -169,6 +169,16 @@ fn an_address_of_the_hosts_end_is_not_taken() {
     assert_eq!(net.mac(), [0x56, 0x54, 0, 1, 2, 3]);
 }
 
+/// uhyve's device reads frames into 1500 octets, and what is behind those is lost.
+#[test]
+fn an_mtu_is_not_believed_whose_frames_come_cut_off() {
+    for (told, kept) in [(1500, 1486), (9000, 1486), (1400, 1400)] {
+        let machine = FakeMachine::departing(Departures::UHYVE);
+        let (_machine, _shared, net) = device_of(machine, MTU, told);
+        assert_eq!(net.mtu(), kept);
+    }
+}
+
 #[test]
 fn a_device_that_does_not_survive_it_is_not_reset() {
     for (departures, resets) in [(Departures::UHYVE, 1), (Departures::default(), 2)] {

@@ -1,0 +1,126 @@
+//! A KVM host anywhere: QEMU emulates a processor with SVM, in it Linux with its modules for KVM, and in that
+//! this program with what it boots and talks to.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::GROUP;
+use crate::check::Selection;
+use crate::guard;
+use crate::linux::{Files, Kernel, find};
+use crate::machine::QEMU;
+use crate::scratch::Scratch;
+use crate::uhyve;
+use crate::workspace::Workspace;
+
+/// The machine, ready to be booted.
+#[derive(Debug)]
+pub struct Rig {
+    kernel: Kernel,
+    scratch: Scratch,
+}
+
+/// The modules that are needed beside what they need themselves.
+const MODULES: [&str; 3] = ["kvm_amd", "tun", "vhost_net"];
+
+/// Programs beside QEMU, uhyve and this one.
+const PROGRAMS: [&str; 4] = ["ip", "dnsmasq", "nginx", "setpriv"];
+
+/// What QEMU loads for a machine that it boots a kernel on.
+const FIRMWARE: [&str; 4] = ["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "pvh.bin"];
+
+/// Where the workspace is in there.
+const ROOT: &str = "/work";
+
+impl Rig {
+    /// Makes it from what is built.
+    pub fn new(workspace: &Workspace, selection: &Selection) -> Result<Self> {
+        let kernel = Kernel::get(workspace)?;
+        let mut files = Files::new(&["sh", "mount", "ln", "insmod", "chmod", "poweroff"])?;
+        for program in PROGRAMS {
+            files.own(program)?;
+        }
+        files.own(QEMU)?;
+        firmware(&mut files)?;
+        let this = std::env::current_exe().context("where this program is")?;
+        files.program(&this, &format!("{ROOT}/builder"))?;
+        let hypervisor = uhyve::find(workspace)?;
+        files.program(&hypervisor, &format!("{ROOT}/target/tools/uhyve/bin/uhyve"))?;
+        for name in ["Cargo.toml", "images/toolchain.toml", "images/default.toml"] {
+            files.copy(&workspace.root().join(name), &format!("{ROOT}/{name}"))?;
+        }
+        let images = [workspace.image("default"), workspace.uhyve_image("default")];
+        for image in images {
+            let name = image.file_name().and_then(|name| name.to_str()).context("no name")?;
+            files.copy(&image, &format!("{ROOT}/target/images/{name}"))?;
+        }
+        files.add("/etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n");
+        files.add("/etc/group", b"root:x:0:\nnogroup:x:65534:\n");
+        let insmod = files.modules(&kernel, &MODULES)?;
+        files.add("/init", script(&insmod, &selection.only).as_bytes());
+        let scratch = Scratch::new("rig")?;
+        fs::write(scratch.path().join("initrd"), files.finish())?;
+        Ok(Self { kernel, scratch })
+    }
+
+    /// The command that boots it and prints what the tests in it print.
+    pub fn command(&self) -> Command {
+        let mut command = guard::command(QEMU);
+        command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+        command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2"]);
+        command.args(["-cpu", "max,+svm", "-m", "2G", "-serial", "stdio"]);
+        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        command.arg("-kernel").arg(self.kernel.image());
+        command.arg("-initrd").arg(self.scratch.path().join("initrd"));
+        command
+    }
+}
+
+/// Adds [`FIRMWARE`] from where QEMU looks for it.
+fn firmware(files: &mut Files) -> Result<()> {
+    let output = Command::new(find(QEMU)?).args(["-L", "help"]).output()?;
+    let directories = String::from_utf8(output.stdout).context("QEMU's directories")?;
+    for name in FIRMWARE {
+        let mut found = directories.lines().map(|line| Path::new(line).join(name));
+        let found = found.find(|path| path.is_file());
+        let path = found.with_context(|| format!("QEMU has no {name}"))?;
+        let text = path.to_str().context("a directory's name that is no text")?;
+        files.copy(&path, text)?;
+    }
+    Ok(())
+}
+
+/// The first program of the machine.
+fn script(insmod: &str, only: &[String]) -> String {
+    let quote = |text: &String| format!(" --only '{}'", text.replace('\'', r"'\''"));
+    let only = only.iter().map(quote).collect::<String>();
+    format!(
+        "#!/bin/sh\n\
+         export PATH=/usr/sbin:/usr/bin:/sbin:/bin IMAGES_WORKSPACE={ROOT}\n\
+         mount -t devtmpfs dev /dev\n\
+         mount -t proc proc /proc\n\
+         mount -t sysfs sys /sys\n\
+         mount -t tmpfs run /run\n\
+         mount -t tmpfs -o mode=1777 tmp /tmp\n\
+         ln -s /proc/self/fd /dev/fd\n\
+         {insmod}\
+         chmod 666 /dev/kvm /dev/net/tun /dev/vhost-net\n\
+         {ROOT}/builder test {GROUP} --here{only} 2>&1\n\
+         poweroff -f\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_selection_goes_along() {
+        let script = script("insmod x\n", &["a b".into(), "it's".into()]);
+        assert!(script.contains("insmod x\nchmod"));
+        assert!(script.contains("test kvm --here --only 'a b' --only 'it'\\''s' 2>&1\npoweroff"));
+    }
+}

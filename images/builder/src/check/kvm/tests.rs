@@ -1,0 +1,228 @@
+//! The tests, each with a machine or more on real KVM.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::GROUP;
+use super::lab::{ECHO, HOST, HOST_V6, Lab, TAP, tap};
+use crate::check::runner::{Feed, Output, run_command};
+use crate::check::{Selection, Tally};
+use crate::linux::find;
+use crate::manifest::Target;
+use crate::scratch::Scratch;
+use crate::workspace::Workspace;
+
+/// What a test is given; `Ok` may hold figures worth printing.
+type Test = fn(&mut Lab) -> Result<String>;
+
+const TESTS: [(&str, Test); 14] = [
+    ("qemu: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Qemu)),
+    ("uhyve: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Uhyve)),
+    ("qemu: octets both ways", |lab| both_ways(lab, Target::Qemu)),
+    ("uhyve: octets both ways", |lab| both_ways(lab, Target::Uhyve)),
+    ("qemu: every failure has its exit code and one line", |lab| failures(lab, Target::Qemu)),
+    ("uhyve: every failure has its exit code and one line", |lab| failures(lab, Target::Uhyve)),
+    ("uhyve: an address by router advertisement", advertised),
+    ("uhyve: secrets are files", secret),
+    ("uhyve: its Ethernet address is not the host's", address),
+    ("uhyve: without a network", without_network),
+    ("uhyve: no interrupt is lost", no_lost_wake),
+    ("uhyve: a round trip takes at most 5 times as long as under QEMU", latency),
+    ("tap: a machine of a user who is not root", unprivileged),
+    ("tap: made and removed", made_and_removed),
+];
+
+/// Whether any is asked for.
+pub fn any(selection: &Selection) -> bool {
+    TESTS.iter().any(|(name, _)| selection.has(name))
+}
+
+/// Runs those that are asked for, here.
+pub fn run(_: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
+    Scratch::sweep();
+    let mut lab = Lab::new()?;
+    for (name, test) in TESTS.iter().filter(|(name, _)| selection.has(name)) {
+        let start = Instant::now();
+        match test(&mut lab) {
+            Ok(figures) if figures.is_empty() => tally.passed(GROUP, name, start),
+            Ok(figures) => tally.passed(GROUP, &format!("{name}: {figures}"), start),
+            Err(error) => tally.failed(GROUP, name, &format!("{error:#}")),
+        }
+    }
+    Ok(())
+}
+
+fn page(lab: &mut Lab, target: Target) -> Result<String> {
+    let (_, content) = lab.files.make("10M")?;
+    let start = Instant::now();
+    let output = lab.boot(target, &[&format!("http://{HOST}/10M")], 0)?;
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);
+    Ok(format!("{:.1} s in all", start.elapsed().as_secs_f64()))
+}
+
+fn both_ways(lab: &mut Lab, target: Target) -> Result<String> {
+    let (path, content) = lab.files.make("1M")?;
+    let mut command = lab.command(target, &[]);
+    command.arg(format!("tcp://{HOST}:{ECHO}")).stdin(File::open(path)?);
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    ensure!(output.content == content, "{} octets came back", output.content.length);
+    Ok(String::new())
+}
+
+fn failures(lab: &mut Lab, target: Target) -> Result<String> {
+    let one_line = |arguments: &[&str], exit| {
+        let output = lab.boot(target, arguments, exit)?;
+        let lines = output.stderr.lines().count();
+        ensure!(lines == 1 && output.content.length == 0, "{exit}: it said: {}", output.stderr);
+        Ok(())
+    };
+    one_line(&[&format!("tcp://{HOST}:9")], 69)?;
+    one_line(&[&format!("http://{HOST}/nothing"), "--fail"], 22)?;
+    one_line(&["http://h/", "--no-such-argument"], 64)?;
+    Ok(String::new())
+}
+
+fn advertised(lab: &mut Lab) -> Result<String> {
+    let (_, content) = lab.files.make("6")?;
+    let output = lab.boot(Target::Uhyve, &[&format!("http://[{HOST_V6}]/6"), "--ipv6-only"], 0)?;
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    Ok(String::new())
+}
+
+fn secret(lab: &mut Lab) -> Result<String> {
+    let file = lab.directory().join("token");
+    fs::write(&file, "X-Token: it's a \"secret\"")?;
+    let mut command = lab.command(Target::Uhyve, &[&format!("--secret=header={}", file.display())]);
+    command.arg(format!("http://{HOST}/token"));
+    let output = Output::of(command, Feed::Nothing)?;
+    let page = String::from_utf8_lossy(&output.stdout);
+    ensure!(page == "it's a \"secret\"", "{page:?} came: {}", output.stderr);
+    Ok(String::new())
+}
+
+fn address(lab: &mut Lab) -> Result<String> {
+    let own = fs::read_to_string(format!("/sys/class/net/{TAP}/address"))?;
+    // while the machine runs: with it the link goes down, and what was known of the neighbours is forgotten
+    let heard = |arguments: &[&str], address: &str| -> Result<String> {
+        let mut command = lab.command(Target::Uhyve, &[]);
+        command.args([&*format!("icmp://{HOST}"), "--count=60"]).args(arguments);
+        let mut child = command.stdout(Stdio::null()).spawn()?;
+        let limit = Instant::now() + Duration::from_secs(30);
+        let mac = loop {
+            // proc(5): address, two fields, the Ethernet address
+            let known = fs::read_to_string("/proc/net/arp")?;
+            let line = known.lines().find(|line| line.starts_with(&format!("{address} ")));
+            match line.and_then(|line| line.split_whitespace().nth(3)) {
+                Some(mac) if mac != "00:00:00:00:00:00" => break Some(mac.to_owned()),
+                _ if Instant::now() > limit => break None,
+                _ => thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        child.kill()?;
+        child.wait()?;
+        mac.with_context(|| format!("nobody has {address}"))
+    };
+    let mac = heard(&["--ipv4=10.8.0.250/24"], "10.8.0.250")?;
+    ensure!(mac != own.trim(), "both ends have {mac}");
+    let given = "02:00:00:00:00:51";
+    let mac = heard(&["--ipv4=10.8.0.251/24", &format!("--mac={given}")], "10.8.0.251")?;
+    ensure!(mac == given, "{mac} is not what was given");
+    Ok(String::new())
+}
+
+fn without_network(_: &mut Lab) -> Result<String> {
+    let mut command = run_command();
+    command.args(["--target=uhyve", "--net=none", "--kill-after=60s", "--"]);
+    command.args([&format!("tcp://{HOST}:{ECHO}"), "--timeout=30s"]).stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(69), "exit {:?}: {}", output.exit, output.stderr);
+    // what QEMU alone has
+    let mut command = run_command();
+    command.args(["--target=uhyve", "--net=user", "http://h/"]).stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(64) && output.stderr.contains("scripts/tap"), "{}", output.stderr);
+    Ok(String::new())
+}
+
+/// A frame that is not seen until something else happens costs a retransmission, which begins at a second.
+fn no_lost_wake(lab: &mut Lab) -> Result<String> {
+    let longest = lab.lockstep(Target::Uhyve, 200)?;
+    ensure!(longest < Duration::from_millis(900), "a round trip took {longest:?}");
+    Ok(format!("the longest of 200 round trips took {longest:.0?}"))
+}
+
+fn latency(lab: &mut Lab) -> Result<String> {
+    let measure = |target| {
+        let output = lab.boot(target, &[&format!("icmp://{HOST}"), "--count=8"], 0)?;
+        median(&String::from_utf8_lossy(&output.stdout)).context("no times in the answers")
+    };
+    let (qemu, uhyve) = (measure(Target::Qemu)?, measure(Target::Uhyve)?);
+    ensure!(uhyve <= 5.0 * qemu, "uhyve {uhyve:.2} ms, QEMU {qemu:.2} ms");
+    Ok(format!("medians of 8: uhyve {uhyve:.2} ms, QEMU {qemu:.2} ms"))
+}
+
+/// The median of ping's `time=… ms`.
+fn median(text: &str) -> Option<f64> {
+    let time = |line: &str| line.split_once("time=")?.1.strip_suffix(" ms")?.parse::<f64>().ok();
+    let mut times = text.lines().filter_map(time).collect::<Vec<_>>();
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied()
+}
+
+fn unprivileged(lab: &mut Lab) -> Result<String> {
+    let (_, content) = lab.files.make("6")?;
+    let as_nobody = |program: Command| {
+        let mut command = Command::new(program.get_program());
+        command.args(program.get_args()).stdin(Stdio::null());
+        command
+    };
+    let mut inner = Command::new(find("setpriv")?);
+    inner.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    inner.arg(std::env::current_exe().context("where this program is")?);
+    inner.args([crate::RUN_BUILT, "--target=qemu", "--accel=tcg", "--verbose"]);
+    inner.args([&format!("--net=tap={TAP}"), "--kill-after=60s", "--"]);
+    inner.arg(format!("http://{HOST}/6"));
+    let output = Output::of(as_nobody(inner), Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    let vhost = output.stderr.contains(",vhost=on");
+    ensure!(vhost == crate::tap::has_vhost(), "vhost-net: {vhost}: {}", output.stderr);
+    Ok(if vhost { "by vhost-net".into() } else { String::new() })
+}
+
+fn made_and_removed(_: &mut Lab) -> Result<String> {
+    let entry = |name: &str| fs::read_to_string(format!("/sys/class/net/tap11/{name}"));
+    tap(&["up", "tap11", "--address=10.11.0.1/24", "--dhcp", "--owner=1000"])?;
+    ensure!(entry("owner")?.trim() == "1000", "it belongs to {:?}", entry("owner"));
+    let noted = fs::read_to_string("/run/mimic-tap-tap11.pid")?;
+    // again, with another server: nothing is there twice
+    tap(&["up", "tap11", "--address=10.11.0.1/24", "--dhcp"])?;
+    tap(&["down", "tap11"])?;
+    ensure!(entry("owner").is_err(), "it is still there");
+    let limit = Instant::now() + Duration::from_secs(10);
+    while fs::exists(format!("/proc/{}", noted.trim()))? {
+        ensure!(Instant::now() < limit, "its server {} still runs", noted.trim());
+        thread::sleep(Duration::from_millis(20));
+    }
+    tap(&["down", "tap11"])
+        .map(|()| String::new())
+        .context("removing what is not there is no failure")
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let text = "PING\n64 octets: time=3.5 ms\n64 octets: time=1.0 ms\nx time=2.25 ms\n";
+        assert_eq!(median(text), Some(2.25));
+        assert_eq!(median("nothing"), None);
+    }
+}

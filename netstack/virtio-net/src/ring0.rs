@@ -410,9 +410,33 @@ fn ring() -> u16 {
     cs & 3
 }
 
-/// The local APIC of this processor: CPUID leaf 1.
+/// The local APIC of this processor.
+///
+/// Where it is an x2APIC it is asked itself: CPUID leaf 1 has the number that it had at its reset, and
+/// uhyve passes on the one of whichever of the host's processors it ran on when it asked KVM for CPUID's
+/// contents. An interrupt sent there reached nobody, on some boots and not on others.
 fn apic_id() -> u8 {
-    (cpuid(1).ebx >> 24) as u8
+    match read_msr(IA32_APIC_BASE) & X2APIC_ENABLED {
+        0 => (cpuid(1).ebx >> 24) as u8,
+        // The numbers above 254 are of no use to an interrupt controller's entry, nor to a message.
+        _ => read_msr(IA32_X2APIC_ID) as u8,
+    }
+}
+
+/// Reads a register that every processor with a local APIC in that mode has; callers are in ring 0.
+fn read_msr(register: u32) -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: reading these registers changes nothing, and they are there: see above.
+    unsafe {
+        asm!(
+            "rdmsr",
+            in("ecx") register,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// uhyve names itself in the processor's brand: CPUID leaves 0x80000002 and following.
@@ -429,6 +453,11 @@ fn cpuid(leaf: u32) -> CpuidResult {
         core::arch::x86_64::__cpuid(leaf)
     }
 }
+
+/// Intel SDM volume 3, 11.12.1.
+const IA32_APIC_BASE: u32 = 0x1b;
+const X2APIC_ENABLED: u64 = 1 << 10;
+const IA32_X2APIC_ID: u32 = 0x802;
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;

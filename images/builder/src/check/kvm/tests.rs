@@ -150,11 +150,19 @@ fn without_network(_: &mut Lab) -> Result<String> {
     Ok(String::new())
 }
 
-/// A frame that is not seen until something else happens costs a retransmission, which begins at a second.
+/// An interrupt that reaches nobody costs the wait for the next timer, of a second or more. Several boots,
+/// since uhyve may start on any of the host's processors.
 fn no_lost_wake(lab: &mut Lab) -> Result<String> {
-    let longest = lab.lockstep(Target::Uhyve, 200)?;
-    ensure!(longest < Duration::from_millis(900), "a round trip took {longest:?}");
-    Ok(format!("the longest of 200 round trips took {longest:.0?}"))
+    let mut longest: f64 = 0.0;
+    for _ in 0..4 {
+        let output = lab.boot(Target::Uhyve, &[&format!("icmp://{HOST}"), "--count=2"], 0)?;
+        let times = times(&String::from_utf8_lossy(&output.stdout));
+        longest = times.into_iter().fold(longest, f64::max);
+        ensure!(longest < 900.0, "an answer was seen after {longest:.0} ms");
+    }
+    let lockstep = lab.lockstep(Target::Uhyve, 200)?;
+    ensure!(lockstep < Duration::from_millis(900), "a round trip took {lockstep:?}");
+    Ok(format!("an answer is seen within {longest:.0} ms, a line is back within {lockstep:.0?}"))
 }
 
 fn latency(lab: &mut Lab) -> Result<String> {
@@ -167,10 +175,14 @@ fn latency(lab: &mut Lab) -> Result<String> {
     Ok(format!("medians of 8: uhyve {uhyve:.2} ms, QEMU {qemu:.2} ms"))
 }
 
-/// The median of ping's `time=… ms`.
+/// Ping's `time=… ms`.
+fn times(text: &str) -> Vec<f64> {
+    let time = |line: &str| line.split_once("time=")?.1.strip_suffix(" ms")?.parse().ok();
+    text.lines().filter_map(time).collect()
+}
+
 fn median(text: &str) -> Option<f64> {
-    let time = |line: &str| line.split_once("time=")?.1.strip_suffix(" ms")?.parse::<f64>().ok();
-    let mut times = text.lines().filter_map(time).collect::<Vec<_>>();
+    let mut times = times(text);
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied()
 }
@@ -185,7 +197,7 @@ fn unprivileged(lab: &mut Lab) -> Result<String> {
     let mut inner = Command::new(find("setpriv")?);
     inner.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     inner.arg(std::env::current_exe().context("where this program is")?);
-    inner.args([crate::RUN_BUILT, "--target=qemu", "--accel=tcg", "--verbose"]);
+    inner.args([crate::RUN_BUILT, "--target=qemu", "--accel=kvm", "--verbose"]);
     inner.args([&format!("--net=tap={TAP}"), "--kill-after=60s", "--"]);
     inner.arg(format!("http://{HOST}/6"));
     let output = Output::of(as_nobody(inner), Feed::Nothing)?;

@@ -54,21 +54,23 @@ pub fn tap(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
 
 /// Whether a machine of this user can be put on the interface `name`; the error says what to do.
 pub fn check(name: &str) -> Result<(), Failure> {
-    let entry = Path::new("/sys/class/net").join(name);
-    if !entry.exists() {
+    // sysfs shows the network of whoever mounted it, procfs that of this process
+    let known = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    if !known.lines().any(|line| line.trim_start().starts_with(&format!("{name}:"))) {
         return Err(Failure::usage(format!(
             "there is no interface {name}: as root, `scripts/tap up {name} --address 10.10.0.1/24 --dhcp` makes one"
         )));
     }
-    if !entry.join("tun_flags").exists() {
+    let entry = Path::new("/sys/class/net").join(name);
+    if entry.exists() && !entry.join("tun_flags").exists() {
         return Err(Failure::usage(format!("{name} is no tap interface")));
     }
     if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun") {
         return Err(Failure::usage(format!("/dev/net/tun does not open: {error}")));
     }
-    let owner = fs::read_to_string(entry.join("owner")).unwrap_or_default();
+    let owner = fs::read_to_string(entry.join("owner"));
     let user = geteuid().as_raw().to_string();
-    if !geteuid().is_root() && owner.trim() != user {
+    if !geteuid().is_root() && owner.is_ok_and(|owner| owner.trim() != user) {
         return Err(Failure::usage(format!(
             "{name} is not of this user, {user}: make it by `sudo scripts/tap up {name}`"
         )));

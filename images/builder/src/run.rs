@@ -62,7 +62,9 @@ pub fn run(
     let words = match &booted {
         // its own words are in the image
         Booted::Machine(_) => options.words.clone(),
-        Booted::Uhyve(_) | Booted::Process { .. } => words::behind(manifest.words(), options.words.clone()),
+        Booted::Uhyve(_) | Booted::Process { .. } => {
+            words::behind(manifest.words(), options.words.clone())
+        }
     };
     boot(booted, words, &options)
 }

@@ -54,9 +54,7 @@ pub fn tap(arguments: impl IntoIterator<Item = OsString>) -> Result<ExitCode> {
 
 /// Whether a machine of this user can be put on the interface `name`; the error says what to do.
 pub fn check(name: &str) -> Result<(), Failure> {
-    // sysfs shows the network of whoever mounted it, procfs that of this process
-    let known = fs::read_to_string("/proc/net/dev").unwrap_or_default();
-    if !known.lines().any(|line| line.trim_start().starts_with(&format!("{name}:"))) {
+    if !exists(name) {
         return Err(Failure::usage(format!(
             "there is no interface {name}: as root, `scripts/tap up {name} --address 10.10.0.1/24 --dhcp` makes one"
         )));
@@ -76,6 +74,13 @@ pub fn check(name: &str) -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Whether there is an interface of that name. Sysfs shows the network of whoever mounted it, procfs that of
+/// this process.
+fn exists(name: &str) -> bool {
+    let known = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    known.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")))
 }
 
 /// Whether the kernel can carry frames between a machine and a tap interface by itself.
@@ -198,7 +203,7 @@ impl Cidr {
 
 fn up(wish: &Wish) -> Result<()> {
     let name = wish.name.as_str();
-    if !Path::new("/sys/class/net").join(name).exists() {
+    if !exists(name) {
         ip(&["tuntap", "add", "dev", name, "mode", "tap", "user", &wish.owner()])?;
     }
     let made = arrange(wish);
@@ -300,7 +305,7 @@ fn down(name: &str) -> Result<()> {
     let mut nft = Command::new("nft");
     // there is one only after --nat
     let _ = nft.args(["delete", "table", "inet", &table(name)]).stderr(Stdio::null()).status();
-    if Path::new("/sys/class/net").join(name).exists() {
+    if exists(name) {
         ip(&["link", "delete", name])?;
     }
     Ok(())

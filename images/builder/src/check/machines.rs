@@ -82,9 +82,21 @@ fn boots(peers: &mut Peers, machine: &[&str], kernel: PathBuf, more: &[&str]) ->
     Ok(())
 }
 
-/// Boots `kernel` as somebody without this tool would: its payload and its messages are on the serial console,
-/// which is what is returned.
+/// Boots `kernel` as somebody without this tool would, and returns what it said.
 fn boot(machine: &[&str], kernel: PathBuf, more: &[&str], line: &str) -> Result<String> {
+    let (status, said) = qemu(machine, kernel, more, line)?;
+    ensure!(status == Some(1), "QEMU's status {status:?}: {said}");
+    Ok(said)
+}
+
+/// QEMU as somebody without this tool would call it: its status, and what it said after what came on the serial
+/// console, which is payload and messages. Of options that are given twice, the later ones, in `more`, win.
+pub(super) fn qemu(
+    machine: &[&str],
+    kernel: PathBuf,
+    more: &[&str],
+    line: &str,
+) -> Result<(Option<i32>, String)> {
     let mut command = guard::command(QEMU);
     command.args(machine).args(["-accel", "tcg", "-cpu", "max", "-m", "64M", "-display", "none"]);
     command.args(["-no-reboot", "-nodefaults", "-serial", "stdio"]);
@@ -93,8 +105,7 @@ fn boot(machine: &[&str], kernel: PathBuf, more: &[&str], line: &str) -> Result<
     command.stdin(Stdio::null());
     let output = Output::of(command, Feed::Nothing)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.exit == Some(1), "QEMU's status {:?}: {said}{}", output.exit, output.stderr);
-    Ok(said)
+    Ok((output.exit, said + &output.stderr))
 }
 
 fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {

@@ -20,6 +20,7 @@ mod project;
 mod runner;
 mod scenario;
 mod threads;
+mod variants;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -134,7 +135,8 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    let of_machines = if target == Target::Unix { &[][..] } else { &machines::TESTS[..] };
+    let of_machines = [&machines::TESTS[..], &variants::TESTS].concat();
+    let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
         .chain(&project::TESTS)

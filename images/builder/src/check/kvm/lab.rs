@@ -15,8 +15,8 @@ use crate::linux::find;
 use crate::manifest::Target;
 use crate::scratch::Scratch;
 
-/// The interface.
-pub const TAP: &str = "tap10";
+/// The interface. What is noted of it is noted for the whole host, so nobody else has one of that name.
+pub const TAP: &str = "kvmtest0";
 /// This host's address on it.
 pub const HOST: &str = "10.8.0.1";
 /// And its IPv6 address.

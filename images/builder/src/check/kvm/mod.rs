@@ -1,7 +1,7 @@
 //! The group `kvm`: machines on real KVM, under QEMU and under uhyve, behind a tap interface with real peers.
 //!
 //! ```text
-//!   cargo image test kvm ── where KVM works ──▶ unshare --net ─────────────────┐
+//!   cargo image test kvm ── where KVM works ──▶ unshare --net --mount ─────────┐
 //!                        └─ elsewhere ──▶ QEMU's emulation of a processor with ├─▶ cargo image test kvm --here
 //!                           SVM, Linux in it with this very program (`rig`) ───┘
 //! ```
@@ -69,7 +69,9 @@ fn place(workspace: &Workspace, selection: &Selection) -> Result<(Command, Optio
     if accel::uses_kvm(Accel::Auto)? {
         let mut command = guard::command("unshare");
         command
-            .args(["--net", "--"])
+            // sysfs shows the network of whoever mounted it
+            .args(["--net", "--mount", "--", "sh", "-c"])
+            .args(["mount -t sysfs sysfs /sys && exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().context("where this program is")?);
         command.args(["test", GROUP, "--here"]);
         command.args(selection.only.iter().flat_map(|only| ["--only", only]));

@@ -209,20 +209,20 @@ fn unprivileged(lab: &mut Lab) -> Result<String> {
 }
 
 fn made_and_removed(_: &mut Lab) -> Result<String> {
-    let entry = |name: &str| fs::read_to_string(format!("/sys/class/net/tap11/{name}"));
-    tap(&["up", "tap11", "--address=10.11.0.1/24", "--dhcp", "--owner=1000"])?;
+    let entry = |name: &str| fs::read_to_string(format!("/sys/class/net/kvmtest1/{name}"));
+    tap(&["up", "kvmtest1", "--address=10.11.0.1/24", "--dhcp", "--owner=1000"])?;
     ensure!(entry("owner")?.trim() == "1000", "it belongs to {:?}", entry("owner"));
-    let noted = fs::read_to_string("/run/mimic-tap-tap11.pid")?;
+    let noted = fs::read_to_string("/run/mimic-tap-kvmtest1.pid")?;
     // again, with another server: nothing is there twice
-    tap(&["up", "tap11", "--address=10.11.0.1/24", "--dhcp"])?;
-    tap(&["down", "tap11"])?;
+    tap(&["up", "kvmtest1", "--address=10.11.0.1/24", "--dhcp"])?;
+    tap(&["down", "kvmtest1"])?;
     ensure!(entry("owner").is_err(), "it is still there");
     let limit = Instant::now() + Duration::from_secs(10);
     while fs::exists(format!("/proc/{}", noted.trim()))? {
         ensure!(Instant::now() < limit, "its server {} still runs", noted.trim());
         thread::sleep(Duration::from_millis(20));
     }
-    tap(&["down", "tap11"])
+    tap(&["down", "kvmtest1"])
         .map(|()| String::new())
         .context("removing what is not there is no failure")
 }

@@ -11,7 +11,7 @@ use client::dns::Resolver;
 use client::flows::Flows;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
-use client::{Cause, Error, Exit, Stage, features};
+use client::{Cause, Error, Exit, Stage, features, options};
 use core::pin::Pin;
 use core::time::Duration;
 use mimic::report::AttemptResult;
@@ -19,6 +19,7 @@ use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::Target;
 use spin::Mutex;
 use stack::Net;
+use std::io::Write;
 use std::sync::Arc;
 
 /// How long closed connections may still speak with their peers before the machine ends.
@@ -29,7 +30,7 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
     let Machine { net, networks, stdin, mut stdout, mut stderr, boot } = machine;
     let target = config.target.as_ref();
     let run = target.map(|target| Run::new(application, config, &net, &networks, target));
-    let act = act(config, &net, run.as_ref(), stdin, &mut stdout);
+    let act = act(config, &net, run.as_ref(), stdin, &mut stdout, &mut *stderr);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();
@@ -45,14 +46,16 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
     let exit = outcome.as_ref().map_or_else(Error::exit, |()| Exit::Ok);
     let mut said =
         run.map(|run| run.reports(boot, exit, outcome.as_ref().err())).unwrap_or_default();
-    if let Err(error) = &outcome {
+    // a command's exit status is its own word, and all that it says
+    let is_said = |error: &&Error| !matches!(error.cause, Cause::RemoteStatus(_));
+    if let Some(error) = outcome.as_ref().err().filter(is_said) {
         said += &format!("error: {error}\n");
     }
     if let Err(error) = stderr.write_all(said.as_bytes()).and_then(|()| stderr.flush()) {
         log::debug!("standard error takes nothing: {error}");
     }
     within(&*net, SETTLE, net.settle()).await;
-    exit as u8
+    exit.code()
 }
 
 async fn act(
@@ -61,6 +64,7 @@ async fn act(
     run: Option<&Run<'_, impl Application>>,
     stdin: Input,
     stdout: &mut Output,
+    stderr: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
     if config.run.help {
         return sink::write(stdout, args::help::text(config).as_bytes()).await;
@@ -75,11 +79,11 @@ async fn act(
         net.sleep(config.run.delay).await;
     }
     match config.run.output {
-        Where::Stdout => run.go(stdin, stdout).await,
+        Where::Stdout => run.go(stdin, stdout, stderr).await,
         Where::Discard => {
             let discard = Discard::default();
             let mut output: Output = Box::new(discard.clone());
-            run.go(stdin, &mut output).await?;
+            run.go(stdin, &mut output, stderr).await?;
             sink::write(stdout, format!("{discard}\n").as_bytes()).await
         }
     }
@@ -120,7 +124,11 @@ impl<'a, A: Application> Run<'a, A> {
             limit: config.limits.connect,
             trace: trace.clone(),
         };
-        let ctx = flows.aim(&flows.derive(&Ctx::new()), target, &config.tls);
+        let ctx = flows.aim(
+            &flows.derive(&Ctx::new()),
+            target,
+            options::Flows { ssh: &config.ssh, tls: &config.tls },
+        );
         let ctx =
             ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
         let ctx = application.configure(&mut registry, &flows, ctx, target);
@@ -128,7 +136,12 @@ impl<'a, A: Application> Run<'a, A> {
         Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }
     }
 
-    async fn go(&self, stdin: Input, output: &mut Output) -> Result<(), Error> {
+    async fn go(
+        &self,
+        stdin: Input,
+        output: &mut Output,
+        stderr: &mut (dyn Write + Send),
+    ) -> Result<(), Error> {
         let policy = Policy::with_timer(Arc::new(Clock(self.net.clone())));
         if self.config.run.check {
             return self.check(&policy, output).await;
@@ -147,6 +160,7 @@ impl<'a, A: Application> Run<'a, A> {
                     trace,
                     stdin,
                     stdout: output,
+                    stderr,
                 };
                 self.application.speak(call).await
             }

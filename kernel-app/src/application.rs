@@ -9,6 +9,7 @@ use core::future::Future;
 use mimic::{BoxFlow, Ctx, Registry};
 use proto::target::Target;
 use stack::Net;
+use std::io::Write;
 use std::sync::Arc;
 
 /// A program over a flow. Which flow that is, it never learns but by asking.
@@ -52,6 +53,8 @@ pub struct Call<'a> {
     pub stdin: Input,
     /// Standard output: the payload.
     pub stdout: &'a mut Output,
+    /// Standard error: what is for people.
+    pub stderr: &'a mut (dyn Write + Send),
 }
 
 impl Call<'_> {

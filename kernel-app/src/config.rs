@@ -28,6 +28,8 @@ pub struct Config {
     pub race: happy_eyeballs::Config,
     /// How long anything may take.
     pub limits: Limits,
+    /// How an SSH server is known, and what is run there.
+    pub ssh: options::Ssh,
     /// How a TLS peer is spoken to and known.
     pub tls: options::Tls,
     /// The request that an HTTP target gets.
@@ -224,6 +226,7 @@ impl Default for Config {
                 handshake: Duration::from_secs(10),
                 idle: None,
             },
+            ssh: options::Ssh::default(),
             tls: options::Tls::default(),
             http: options::Http::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },

@@ -70,5 +70,5 @@ fn start(application: &(impl Application + Sync)) -> u8 {
 
 fn refuse(text: &str) -> u8 {
     eprintln!("error: {text}");
-    Exit::Usage as u8
+    Exit::Usage.code()
 }

@@ -2,11 +2,12 @@
 
 use crate::application::{Application, Call};
 use client::messages::{self, Messages};
+use client::sink::Input;
 use client::{Error, bytes};
 use futures_lite::io::Cursor;
 use proto::target::Scheme;
 
-/// HTTP, echo requests, messages or plain octets, as the scheme says.
+/// HTTP, commands, echo requests, messages or plain octets, as the scheme says.
 pub struct Program;
 
 impl Application for Program {
@@ -16,6 +17,8 @@ impl Application for Program {
             Scheme::Http | Scheme::Https => request(call).await,
             #[cfg(feature = "raw")]
             Scheme::Icmp => echo(call).await,
+            #[cfg(feature = "ssh")]
+            Scheme::Scp | Scheme::Ssh => execute(call).await,
             Scheme::Udp | Scheme::Raw => exchange_messages(call).await,
             _ => exchange_octets(call).await,
         }
@@ -52,6 +55,20 @@ async fn echo(call: Call<'_>) -> Result<(), Error> {
     ping::ping(call.net, flow, &options, call.stdout, call.trace).await
 }
 
+#[cfg(feature = "ssh")]
+async fn execute(call: Call<'_>) -> Result<(), Error> {
+    use client::{Cause, Stage};
+    let input = input(&call.config.bytes.send, call.stdin);
+    let idle = call.config.limits.idle;
+    let flow = call.flows.ssh.handle.downcast(call.flow).map_err(|flow| Error {
+        stage: Stage::Exchange,
+        target: call.target.to_string(),
+        cause: Cause::NoFlow(format!("{flow} runs no commands")),
+    })?;
+    client::exec::exchange(call.net, flow, input, (call.stdout, call.stderr), idle, call.trace)
+        .await
+}
+
 async fn exchange_messages(call: Call<'_>) -> Result<(), Error> {
     let said = &call.config.bytes;
     let messages = match &said.send {
@@ -62,10 +79,15 @@ async fn exchange_messages(call: Call<'_>) -> Result<(), Error> {
 }
 
 async fn exchange_octets(call: Call<'_>) -> Result<(), Error> {
-    let input = match &call.config.bytes.send {
-        Some(octets) => Box::new(Cursor::new(octets.clone())),
-        None => call.stdin,
-    };
+    let input = input(&call.config.bytes.send, call.stdin);
     let idle = call.config.limits.idle;
     bytes::exchange(call.net, call.flow, input, call.stdout, idle, call.trace).await
+}
+
+/// What was given to be sent, or standard input.
+fn input(send: &Option<Vec<u8>>, stdin: Input) -> Input {
+    match send {
+        Some(octets) => Box::new(Cursor::new(octets.clone())),
+        None => stdin,
+    }
 }

@@ -68,13 +68,13 @@ pub fn text(run: &Run<'_>) -> String {
         "network_ms": spent(&steps, "network"),
         "dns_ms": spent(&steps, "dns"),
         "connect_ms": spent(&steps, "tcp"),
-        "handshake_ms": spent(&steps, "tls"),
+        "handshake_ms": spent(&steps, "tls").or_else(|| spent(&steps, "ssh")),
         "first_byte_ms": traffic.first_byte.map(|at| milliseconds(at - Instant::ZERO)),
         "total_ms": milliseconds(run.end - Instant::ZERO),
         "bytes_in": traffic.received,
         "bytes_out": traffic.sent,
         "error": run.error,
-        "exit": run.exit as u8,
+        "exit": run.exit.code(),
     })
     .to_string()
 }

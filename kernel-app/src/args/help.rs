@@ -7,11 +7,16 @@ use core::fmt::Write as _;
 use proto::target::Scheme;
 
 /// The forms of targets, what each gives, and the scheme that decides whether this program serves it.
-const TARGETS: [(Scheme, &str, &str); 7] = [
+const TARGETS: [(Scheme, &str, &str); 8] = [
     (Scheme::Http, "http://HOST[:PORT]/…", "the page"),
     (Scheme::Https, "https://HOST[:PORT]/…", "the page"),
     (Scheme::Tcp, "tcp://HOST:PORT", "standard input or --send out, the answer until its end"),
     (Scheme::Tls, "tls://HOST:PORT", "the same under TLS"),
+    (
+        Scheme::Ssh,
+        "ssh://[USER@]HOST[:PORT]",
+        "what --exec gives at the server, with its exit status",
+    ),
     (Scheme::Udp, "udp://HOST:PORT", "datagrams, answers until --wait"),
     (Scheme::Icmp, "icmp://HOST", "echo requests"),
     (Scheme::Raw, "raw://HOST?protocol=N", "payloads of IP protocol N"),
@@ -43,7 +48,8 @@ pub fn text(config: &Config) -> String {
         "\nEXIT CODES\n  \
          0 ok  22 HTTP status ≥ 400 with --fail  64 bad arguments  65 malformed answer  68 name not found\n  \
          69 could not connect  70 our fault  75 timed out  76 protocol error from the peer\n  \
-         77 authentication or certificate refused\n",
+         77 authentication, certificate or host key refused; with --exec the command's own, 128 and the signal's \
+         number, or 255\n",
     );
     out
 }

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Network, Output};
 use client::features::{self, Feature};
+use client::options::Secret;
 use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
@@ -58,6 +59,8 @@ pub enum Group {
     Tls,
     /// HTTP.
     Http,
+    /// SSH.
+    Ssh,
     /// Plain octets and echo requests.
     Bytes,
     /// The run as a whole.
@@ -80,13 +83,14 @@ impl Argument {
 }
 
 impl Group {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Network,
         Self::Dns,
         Self::Race,
         Self::Limits,
         Self::Tls,
         Self::Http,
+        Self::Ssh,
         Self::Bytes,
         Self::Run,
     ];
@@ -95,15 +99,20 @@ impl Group {
     pub fn feature(self) -> Option<Feature> {
         match self {
             Self::Http => Some(features::HTTP),
+            Self::Ssh => Some(features::SSH),
             Self::Tls => Some(features::TLS),
             _ => None,
         }
     }
 
+    /// Whether this program takes its arguments.
+    pub fn is_included(self) -> bool {
+        self.feature().is_none_or(|feature| feature.included)
+    }
+
     /// Those whose arguments this program takes, in order.
     pub fn included() -> impl Iterator<Item = Self> {
-        let is_there = |group: &Self| group.feature().is_none_or(|feature| feature.included);
-        Self::ALL.into_iter().filter(is_there)
+        Self::ALL.into_iter().filter(|group| group.is_included())
     }
 
     /// The head.
@@ -115,6 +124,7 @@ impl Group {
             Self::Limits => "TIME LIMITS",
             Self::Tls => "TLS",
             Self::Http => "HTTP",
+            Self::Ssh => "SSH",
             Self::Bytes => "BYTES AND ECHO",
             Self::Run => "RUN",
         }
@@ -420,6 +430,42 @@ pub const ARGUMENTS: &[Argument] = &[
             c.http.include = true
         })
     },
+    many(
+        Group::Ssh,
+        "ssh-authenticator",
+        "SHA256:B64|ed25519:B64|ecdsa:B64|rsa:B64|KNOWN_HOSTS_LINE|none",
+        "how the host key is known; without one no server is believed, with none every one",
+        |c, v| {
+            c.ssh.authenticators.push(v.into());
+            Ok(())
+        },
+    ),
+    secret(
+        "ssh-key",
+        "FILE_TEXT|ed25519:B64|rsa:B64DER",
+        "the user's private key: the text of an OpenSSH key file (by --secret), a seed or DER",
+        |c, v| {
+            c.ssh.key = Some(Secret(v.into()));
+            Ok(())
+        },
+    ),
+    secret("ssh-passphrase", "TEXT", "what --ssh-key is encrypted with", |c, v| {
+        c.ssh.passphrase = Some(Secret(v.into()));
+        Ok(())
+    }),
+    secret(
+        "ssh-password",
+        "TEXT",
+        "the user's password, also the answer to a hidden question of the server",
+        |c, v| {
+            c.ssh.password = Some(Secret(v.into()));
+            Ok(())
+        },
+    ),
+    one(Group::Ssh, "exec", "COMMAND", "", "what to run at the server", |c, v| {
+        c.ssh.exec = Some(v.into());
+        Ok(())
+    }),
     one(Group::Bytes, "send", "TEXT", "standard input", "what to send", |c, v| {
         c.bytes.send = Some(v.as_bytes().to_vec());
         Ok(())
@@ -523,6 +569,16 @@ const fn many(
     set: fn(&mut Config, &str) -> Result<(), String>,
 ) -> Argument {
     Argument { repeatable: true, ..one(group, name, format, "", help, set) }
+}
+
+/// Of SSH: a value that appears in no output.
+const fn secret(
+    name: &'static str,
+    format: &'static str,
+    help: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), String>,
+) -> Argument {
+    Argument { secret: true, ..one(Group::Ssh, name, format, "", help, set) }
 }
 
 const fn flag(

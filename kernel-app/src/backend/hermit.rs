@@ -60,17 +60,17 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
         Ok(parts) => parts,
         Err(Failure { text, exit }) => {
             eprintln!("error: {text}");
-            return exit as u8;
+            return exit.code();
         }
     };
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK);
         match thread.spawn_scoped(scope, || serve(parts, boot, main)) {
             // a panic ends the machine, so that a thread which ends has an exit code
-            Ok(thread) => thread.join().unwrap_or(Exit::Software as u8),
+            Ok(thread) => thread.join().unwrap_or(Exit::Software.code()),
             Err(error) => {
                 eprintln!("error: no memory for the program's stack: {error}");
-                Exit::Software as u8
+                Exit::Software.code()
             }
         }
     })

@@ -50,6 +50,8 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Cause {
+    /// An argument's value, or what arguments mean together, cannot be.
+    Argument(String),
     /// Every address was tried.
     Attempts(Vec<(SocketAddr, stack::Error)>),
     /// The certificate is refused, or the peer refuses ours.
@@ -75,6 +77,17 @@ pub enum Cause {
     Output(String),
     /// The peer breaks its protocol, or refuses ours.
     Protocol(String),
+    /// The peer is not known, or does not let us in.
+    Refused(String),
+    /// A command at the peer ended with this exit status, which is not 0: its own word, and none of ours.
+    RemoteStatus(u8),
+    /// A command at the peer ended otherwise; the text says how, the number is the exit code.
+    RemoteEnd {
+        /// The exit code.
+        code: u8,
+        /// How.
+        text: String,
+    },
     /// An HTTP status of 400 or more, where that is a failure.
     Status(u16),
     /// The machine lacks what the flow needs; the text says what, and how to add it.
@@ -83,28 +96,48 @@ pub enum Cause {
 
 /// Exit codes, after BSD's sysexits where these have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Exit {
     /// All went well.
-    Ok = 0,
+    Ok,
     /// An HTTP status of 400 or more, with `--fail`.
-    Status = 22,
+    Status,
     /// Bad arguments.
-    Usage = 64,
+    Usage,
     /// A malformed answer.
-    Malformed = 65,
+    Malformed,
     /// A name was not found.
-    Name = 68,
+    Name,
     /// No connection.
-    Connect = 69,
+    Connect,
     /// Our fault.
-    Software = 70,
+    Software,
     /// Timed out.
-    TimedOut = 75,
+    TimedOut,
     /// The peer broke its protocol.
-    Protocol = 76,
-    /// Authentication or a certificate was refused.
-    Refused = 77,
+    Protocol,
+    /// Authentication, a certificate or a host key was refused.
+    Refused,
+    /// What a command at the peer ended with.
+    Remote(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Status => 22,
+            Self::Usage => 64,
+            Self::Malformed => 65,
+            Self::Name => 68,
+            Self::Connect => 69,
+            Self::Software => 70,
+            Self::TimedOut => 75,
+            Self::Protocol => 76,
+            Self::Refused => 77,
+            Self::Remote(code) => code,
+        }
+    }
 }
 
 impl Cause {
@@ -146,7 +179,7 @@ impl Error {
                     false => Exit::Connect,
                 }
             }
-            Cause::Certificate(_) => Exit::Refused,
+            Cause::Certificate(_) | Cause::Refused(_) => Exit::Refused,
             Cause::Limit { .. } | Cause::Net(stack::Error::TimedOut) => Exit::TimedOut,
             Cause::Malformed(_) => Exit::Malformed,
             Cause::Name(_) => Exit::Name,
@@ -154,7 +187,8 @@ impl Error {
                 Exit::Protocol
             }
             Cause::Net(_) | Cause::Unable(_) => Exit::Connect,
-            Cause::NoFlow(_) => Exit::Usage,
+            Cause::Argument(_) | Cause::NoFlow(_) => Exit::Usage,
+            Cause::RemoteStatus(code) | Cause::RemoteEnd { code, .. } => Exit::Remote(*code),
             Cause::Output(_) => Exit::Software,
             Cause::Status(_) => Exit::Status,
         }
@@ -185,18 +219,22 @@ impl fmt::Display for Cause {
                 }
                 Ok(())
             }
-            Self::Certificate(text)
+            Self::Argument(text)
+            | Self::Certificate(text)
             | Self::CutShort(text)
             | Self::Malformed(text)
             | Self::Name(text)
             | Self::NoFlow(text)
             | Self::Output(text)
             | Self::Protocol(text)
+            | Self::Refused(text)
+            | Self::RemoteEnd { text, .. }
             | Self::Unable(text) => f.write_str(text),
             Self::Limit { limit, after } => {
                 write!(f, "no answer within {after:?} (--{limit} sets the limit)")
             }
             Self::Net(error) => error.fmt(f),
+            Self::RemoteStatus(status) => write!(f, "the command ended with exit status {status}"),
             Self::Status(status) => write!(f, "the server answered {status} (--fail)"),
         }
     }

@@ -17,17 +17,21 @@ pub struct Feature {
 pub const HTTP: Feature = Feature { name: "http", included: cfg!(feature = "http") };
 /// The flow `raw`, and echo requests over it.
 pub const RAW: Feature = Feature { name: "raw", included: cfg!(feature = "raw") };
+/// The flow `ssh`, and commands over it.
+pub const SSH: Feature = Feature { name: "ssh", included: cfg!(feature = "ssh") };
 /// The flow `tls`.
 pub const TLS: Feature = Feature { name: "tls", included: cfg!(feature = "tls") };
 /// The flow `udp`.
 pub const UDP: Feature = Feature { name: "udp", included: cfg!(feature = "udp") };
 
 /// The schemes that the crate's flows serve when all of them are compiled in, and what each needs.
-static SCHEMES: [(Scheme, &[Feature]); 7] = [
+static SCHEMES: [(Scheme, &[Feature]); 9] = [
     (Scheme::Http, &[HTTP]),
     (Scheme::Https, &[HTTP, TLS]),
     (Scheme::Icmp, &[RAW]),
     (Scheme::Raw, &[RAW]),
+    (Scheme::Scp, &[SSH]),
+    (Scheme::Ssh, &[SSH]),
     (Scheme::Tcp, &[]),
     (Scheme::Tls, &[TLS]),
     (Scheme::Udp, &[UDP]),

@@ -4,7 +4,8 @@
 //!  dialer ─┬─────────────┬──────────► tcp (http, tcp)
 //!  host   ─┤             ├──────────► udp (udp)
 //!  port   ─┤             └──────────► raw (icmp, raw) ◄── ip-protocol
-//!          └─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
+//!          ├─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
+//!          └─► ssh-lower ───────────► ssh (ssh, user@host:path) ◄── ssh-settings, ssh-user, ssh-exec
 //!  scheme ─── decides which of them is derived
 //! ```
 //!
@@ -14,6 +15,8 @@ use crate::dialer::Dialer;
 use crate::flow::Entry as _;
 #[cfg(feature = "raw")]
 use crate::flow::raw;
+#[cfg(feature = "ssh")]
+use crate::flow::ssh;
 use crate::flow::tcp;
 #[cfg(feature = "tls")]
 use crate::flow::tls;
@@ -70,8 +73,8 @@ macro_rules! flows {
             }
 
             /// `ctx` with what a target and the user say to single flows.
-            fn aim_each(&self, ctx: Ctx, target: &Target, tls: &options::Tls) -> Ctx {
-                $($(#[cfg($cfg)])? let ctx = self.$flow.aim(ctx, target, tls);)*
+            fn aim_each(&self, ctx: Ctx, target: &Target, options: options::Flows<'_>) -> Ctx {
+                $($(#[cfg($cfg)])? let ctx = self.$flow.aim(ctx, target, options);)*
                 ctx
             }
         }
@@ -79,6 +82,7 @@ macro_rules! flows {
 }
 
 flows! {
+    #[cfg(feature = "ssh")] ssh,
     #[cfg(feature = "tls")] tls,
     tcp,
     #[cfg(feature = "udp")] udp,
@@ -86,15 +90,15 @@ flows! {
 }
 
 impl Flows {
-    /// `ctx` with the values that a target gives, and what the user says of TLS.
+    /// `ctx` with the values that a target gives, and what the user says of single flows.
     #[must_use]
-    pub fn aim(&self, ctx: &Ctx, target: &Target, tls: &options::Tls) -> Ctx {
+    pub fn aim(&self, ctx: &Ctx, target: &Target, options: options::Flows<'_>) -> Ctx {
         let mut ctx = ctx
             .replace(&self.scheme, target.scheme.clone())
             .replace(&self.host, target.host.clone());
         if let Some(port) = target.port_or_default().and_then(|port| u16::try_from(port).ok()) {
             ctx = ctx.replace(&self.port, port);
         }
-        self.aim_each(ctx, target, tls)
+        self.aim_each(ctx, target, options)
     }
 }

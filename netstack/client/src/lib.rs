@@ -1,13 +1,13 @@
 //! Flows that register themselves, and the protocols spoken over them.
 //!
 //! ```text
-//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ bytes │ messages │ ping ─► output
+//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ exec │ bytes │ messages │ ping ─► output
 //!                                   │
-//!             tcp ◄─ dialer         ├─ tls ◄─ lower (tcp, or whatever the context says)
+//!             tcp ◄─ dialer         ├─ tls, ssh ◄─ lower (tcp, or whatever the context says)
 //!             udp ◄─ dialer         └─ raw ◄─ dialer
 //! ```
 //!
-//! HTTP and the flows beside TCP are features, all on by default: [`features`] says which are compiled in. A flow
+//! HTTP and the flows beside TCP are features: [`features`] says which are compiled in. A flow
 //! that is not brings none of its dependencies.
 //!
 //! Everything runs over a [`stack::Net`], whichever is below; nothing here sees a device or a platform.
@@ -18,6 +18,8 @@ pub mod deadline;
 pub mod dialer;
 pub mod dns;
 pub mod error;
+#[cfg(feature = "ssh")]
+pub mod exec;
 pub mod features;
 pub mod flow;
 pub mod flows;
@@ -27,6 +29,8 @@ pub mod messages;
 pub mod options;
 #[cfg(feature = "raw")]
 pub mod ping;
+#[cfg(any(feature = "ssh", feature = "tls"))]
+mod primitives;
 mod race;
 pub mod sink;
 pub mod trace;

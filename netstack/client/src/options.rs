@@ -1,5 +1,6 @@
 //! What a user can say of the protocols: plain values, there whether or not the protocol is compiled in.
 
+use core::fmt;
 use proto::authenticator::Authenticator;
 
 /// What an HTTP request asks.
@@ -28,4 +29,38 @@ pub struct Tls {
     pub only_1_3: bool,
     /// Application protocols to offer (RFC 7301), in order of preference; empty: no offer.
     pub alpn: Vec<String>,
+}
+
+/// How an SSH server is known, and how it knows the user.
+#[derive(Debug, Clone, Default)]
+pub struct Ssh {
+    /// A private key: the text of OpenSSH's file, `ed25519:BASE64` or `rsa:BASE64DER`.
+    pub key: Option<Secret>,
+    /// The key's passphrase.
+    pub passphrase: Option<Secret>,
+    /// The password; where there is none, the target's.
+    pub password: Option<Secret>,
+    /// How the host key is known, each a form of host key pins. Any one of several suffices; none: no key is.
+    pub authenticators: Vec<String>,
+    /// The command to run.
+    pub exec: Option<String>,
+}
+
+/// What the user says of single flows.
+#[derive(Debug, Clone, Copy)]
+pub struct Flows<'a> {
+    /// To `ssh`.
+    pub ssh: &'a Ssh,
+    /// To `tls`.
+    pub tls: &'a Tls,
+}
+
+/// A text that no output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
 }

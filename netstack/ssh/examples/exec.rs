@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(file) = variable("SSH_KEY_FILE") {
         let passphrase = variable("SSH_PASSPHRASE");
         let key = PrivateKey::from_openssh(&std::fs::read_to_string(file)?, passphrase.as_deref())?;
-        credentials.push(Credential::Key(key));
+        credentials.push(Credential::Key(key.into()));
     }
     if let Some(password) = variable("SSH_PASSWORD") {
         credentials.push(Credential::Password(password.into()));

@@ -11,12 +11,14 @@ use crate::key::PrivateKey;
 use crate::message;
 use crate::wire::{Fields, Message, printable};
 use core::fmt;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// By what a user is known.
+#[derive(Clone)]
 pub enum Credential {
     /// A key: method `publickey`.
-    Key(PrivateKey),
+    Key(Arc<PrivateKey>),
     /// A password: method `password`, or the answer to the one hidden question of `keyboard-interactive`.
     Password(Zeroizing<String>),
 }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     fn key() -> Credential {
-        Credential::Key(PrivateKey::from_ed25519(&[7; 32]).unwrap())
+        Credential::Key(PrivateKey::from_ed25519(&[7; 32]).unwrap().into())
     }
 
     fn failure(methods: &str) -> Vec<u8> {

@@ -8,6 +8,7 @@
 //! | `B64` | this very key, as it stands in known_hosts and in `.pub` files |
 //! | `… KIND B64 …` | the same: a line of known_hosts or of a `.pub` file; the names of hosts in it mean nothing here |
 
+use crate::algorithm::SignatureAlgorithm;
 use crate::hostkey::HostKey;
 use crate::wire::Fields;
 use base64::Engine as _;
@@ -41,6 +42,18 @@ impl Pin {
                 key.kind().starts_with(kind) && key.digest() == *digest
             }
             Self::Key(blob) => key.blob() == blob,
+        }
+    }
+
+    /// Whether it is for keys that make such signatures and for no others: they are worth asking for first.
+    pub fn names(&self, algorithm: SignatureAlgorithm) -> bool {
+        let kind = crate::hostkey::kind(algorithm);
+        match self {
+            Self::Any => false,
+            Self::Fingerprint { kind: prefix, .. } => {
+                !prefix.is_empty() && kind.starts_with(prefix)
+            }
+            Self::Key(blob) => Fields::inside(blob, 0).text() == Ok(kind),
         }
     }
 }
@@ -168,7 +181,11 @@ mod tests {
             assert_eq!(line.parse(), Ok(key.clone()), "{line}");
         }
         assert_eq!(key.to_string(), base64);
+        assert!(
+            key.names(SignatureAlgorithm::Ed25519) && !key.names(SignatureAlgorithm::RsaSha256)
+        );
         let shown = format!("rsa:{DIGEST}");
+        assert!(shown.parse::<Pin>().unwrap().names(SignatureAlgorithm::RsaSha256));
         assert_eq!(shown.parse::<Pin>().unwrap().to_string(), shown);
     }
 

@@ -1,6 +1,8 @@
 //! A server that says what a test wants it to say: the peer of this crate's tests and fuzz targets. Not for use: it knows nobody,
 //! and its randomness is none.
 
+pub mod script;
+
 use crate::algorithm::{Algorithms, Cipher, KeyExchange, Mac, SignatureAlgorithm, agree, proposal};
 use crate::exchange::{Direction, Keys, Private, Secret, Transcript};
 use crate::key::PrivateKey;
@@ -138,7 +140,7 @@ impl Server {
         self.inject(Place::Offered);
     }
 
-    /// Takes what the client sent; the client is ours and says nothing wrong.
+    /// Takes what the client sent; what makes no sense to it is passed over.
     pub fn handle(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         if self.version.is_none() {
@@ -146,9 +148,7 @@ impl Server {
             self.version = Some(self.input[..end - 1].to_vec());
             self.input.drain(..=end);
         }
-        while let Opened::Packet { payload, total, .. } =
-            self.opener.open(&mut self.input).expect("the client seals well")
-        {
+        while let Ok(Opened::Packet { payload, total, .. }) = self.opener.open(&mut self.input) {
             let payload = self.input[payload].to_vec();
             self.input.drain(..total);
             self.handle_packet(payload);
@@ -165,7 +165,7 @@ impl Server {
             }
             message::KEX_ECDH_INIT => self.reply(&payload),
             message::NEWKEYS => {
-                let keys = self.incoming.take().expect("the client waits for our half");
+                let Some(keys) = self.incoming.take() else { return };
                 self.opener.rekey(&keys, self.options.is_strict);
                 self.exchanges += 1;
             }
@@ -174,15 +174,17 @@ impl Server {
     }
 
     fn reply(&mut self, payload: &[u8]) {
-        let client_public =
-            Fields::of(payload).and_then(|mut it| it.string()).expect("well formed");
-        let mut agreement =
-            agree(&self.options.algorithms, &self.theirs).expect("the client has all").agreement;
+        let client_public = Fields::of(payload).and_then(|mut it| it.string());
+        let agreed = agree(&self.options.algorithms, &self.theirs);
+        let (Ok(client_public), Ok(agreed), Some(ours)) = (client_public, agreed, self.ours.take())
+        else {
+            return;
+        };
+        let mut agreement = agreed.agreement;
         // the directions are the client's
         core::mem::swap(&mut agreement.outgoing, &mut agreement.incoming);
         let method = agreement.key_exchange;
         let (server_public, secret) = answer(method, client_public, &mut self.random);
-        let ours = self.ours.take().expect("offered before");
         let host_key = self.options.host_key.public_blob().to_vec();
         let hash = Transcript {
             client_version: self.version.as_deref().unwrap_or_default(),

@@ -19,6 +19,7 @@ pub mod peers;
 mod project;
 mod runner;
 mod scenario;
+mod sshd;
 mod threads;
 mod variants;
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::files::Files;
-use super::threads;
+use super::{sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
 use crate::manifest::Target;
@@ -27,6 +27,8 @@ pub struct Peers {
     leaves: BTreeMap<&'static str, Leaf>,
     ports: BTreeMap<String, u16>,
     servers: Vec<Server>,
+    /// Made when first named.
+    keys: Option<sshd::Keys>,
 }
 
 /// The servers' certificates by what is right or wrong with them.
@@ -53,7 +55,8 @@ impl Peers {
             leaves.insert(kind, leaf);
         }
         let files = Files::new(&www);
-        Ok(Self { scratch, files, authority, leaves, ports: BTreeMap::new(), servers: Vec::new() })
+        let (ports, servers) = (BTreeMap::new(), Vec::new());
+        Ok(Self { scratch, files, authority, leaves, ports, servers, keys: None })
     }
 
     /// The files that they serve.
@@ -68,7 +71,11 @@ impl Peers {
             "host" => return Ok(host.into()),
             "unreachable" => return Ok(unreachable(target).into()),
             "trust" => return Ok(self.authority.authenticator()),
+            "user" => return sshd::user(),
             _ => {}
+        }
+        if let Some(key) = name.strip_prefix("ssh-key:") {
+            return self.keys()?.private(key);
         }
         let (name, part) = name.split_once('.').unwrap_or((name, ""));
         // the answer depends on who asks
@@ -82,16 +89,26 @@ impl Peers {
                 port
             }
         };
+        let leaves = &self.leaves;
         let leaf = || {
             let (_, kind) = certificate_of(name);
-            self.leaves.get(kind).with_context(|| format!("{name} has no certificate"))
+            leaves.get(kind).with_context(|| format!("{name} has no certificate"))
         };
         match part {
             "" => Ok(format!("{host}:{port}")),
             "port" => Ok(port.to_string()),
+            "pin" => self.keys()?.fingerprint(name),
+            "line" => self.keys()?.line(name),
             "key" => Ok(leaf()?.key_authenticator()),
             "cert" => Ok(leaf()?.certificate_authenticator()),
             _ => bail!("a peer has no `{part}`"),
+        }
+    }
+
+    fn keys(&mut self) -> Result<&sshd::Keys> {
+        match &mut self.keys {
+            Some(keys) => Ok(keys),
+            slot => Ok(slot.insert(sshd::Keys::new(&self.scratch.path().join("ssh"))?)),
         }
     }
 
@@ -111,6 +128,7 @@ impl Peers {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))
             }
+            _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,
             _ => match certificate_of(name) {
                 ("nginx", _) => self.nginx(name, port)?,
                 ("openssl", _) => self.openssl(name, port),

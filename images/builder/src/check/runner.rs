@@ -26,7 +26,7 @@ pub fn run(
     let secrets = Scratch::new("secrets")?;
     for (name, value) in &scenario.secrets {
         let file = secrets.path().join(name);
-        fs::write(&file, value)?;
+        fs::write(&file, filled(peers, value, target)?)?;
         command.arg(format!("--secret={name}={}", file.display()));
     }
     command.arg("--");
@@ -106,9 +106,10 @@ fn command(target: Target, scenario: &Scenario, accel: &str) -> Command {
 }
 
 fn filled(peers: &mut Peers, text: &str, target: Target) -> Result<String> {
-    fill(text, &mut |name| match name.strip_prefix("file:") {
-        Some(file) => peers.files().make(file).map(|_| file.to_owned()),
-        None => peers.value(name, target),
+    fill(text, &mut |name| match name.split_once(':') {
+        Some(("file", file)) => peers.files().make(file).map(|_| file.to_owned()),
+        Some(("path", file)) => Ok(peers.files().make(file)?.0.display().to_string()),
+        _ => peers.value(name, target),
     })
 }
 

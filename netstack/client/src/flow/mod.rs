@@ -3,8 +3,12 @@
 //! Each is a [`mimic::Protocol`] and brings an `Entry`, its own part of the registry; [`crate::flows`] puts these
 //! together.
 
+#[cfg(any(feature = "ssh", feature = "tls"))]
+pub mod lower;
 #[cfg(feature = "raw")]
 pub mod raw;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -25,7 +29,7 @@ pub(crate) trait Entry {
     fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx;
 
     /// `ctx` with what a target and the user say to this flow alone.
-    fn aim(&self, ctx: Ctx, _target: &Target, _tls: &options::Tls) -> Ctx {
+    fn aim(&self, ctx: Ctx, _target: &Target, _options: options::Flows<'_>) -> Ctx {
         ctx
     }
 }

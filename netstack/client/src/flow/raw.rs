@@ -99,7 +99,7 @@ impl super::Entry for Entry {
         )
     }
 
-    fn aim(&self, ctx: Ctx, target: &Target, _tls: &options::Tls) -> Ctx {
+    fn aim(&self, ctx: Ctx, target: &Target, _options: options::Flows<'_>) -> Ctx {
         let protocol = match target.scheme {
             Scheme::Icmp => Some(Protocol::Icmp),
             Scheme::Raw => target.ip_protocol().map(Protocol::Number),

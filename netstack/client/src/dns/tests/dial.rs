@@ -126,7 +126,7 @@ fn a_name_without_addresses_is_told() {
     let resolver = world.resolver("udp:10.0.0.53");
     let error = dial(&mut world, &resolver, "nosuch.test", &[80], false).map(drop).unwrap_err();
     assert_eq!(error.to_string(), "resolve nosuch.test: no such name");
-    assert_eq!(error.exit() as u8, 68);
+    assert_eq!(error.exit().code(), 68);
 }
 
 #[test]

@@ -16,10 +16,13 @@ mod verify;
 use crate::deadline::within;
 use crate::error::{self, Cause, Error, Stage};
 use crate::features;
+pub use crate::flow::lower::Lower;
+use crate::flow::lower::over_tcp;
 use crate::flow::tcp;
 use crate::flows::Flows;
 use crate::options;
 pub use crate::options::Tls as Options;
+use crate::primitives;
 use crate::trace::{Step, Trace};
 use core::fmt;
 use core::task::{Context, Poll};
@@ -29,10 +32,10 @@ use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
 use futures_rustls::pki_types::ServerName;
 use mimic::flow::FromIo;
-use mimic::{BoxFlow, Ctx, Handle, Key, Protocol as _, Registry, Shutdown, default, opt, req};
+use mimic::{BoxFlow, Ctx, Handle, Key, Registry, Shutdown, default, opt, req};
 use proto::target::{Host, Scheme, Target};
 use rustls::ClientConfig;
-use stack::{BoxFuture, Net};
+use stack::Net;
 use std::io;
 use std::sync::Arc;
 pub use verify::Refusal;
@@ -65,17 +68,7 @@ impl Settings {
     }
 
     fn checked(options: &Options, pins_need_name: bool) -> Result<Self, Cause> {
-        let missing = missing_instructions();
-        if !missing.is_empty() {
-            let text = format!(
-                "this CPU lacks {} that TLS needs (run with a CPU model that has them, e.g. `-cpu host` or `-cpu max`)",
-                missing.join(", ")
-            );
-            return Err(Cause::Unable(text));
-        }
-        if getrandom::fill(&mut [0; 32]).is_err() {
-            return Err(Cause::Unable(error::no_entropy()));
-        }
+        primitives::check("TLS")?;
         let provider = Arc::new(rustls_graviola::default_provider());
         let verifier =
             verify::Verifier::new(&options.authenticators, pins_need_name, provider.clone())
@@ -94,29 +87,6 @@ impl Settings {
         Ok(Self { config: Arc::new(config) })
     }
 }
-
-/// The instruction sets that graviola's primitives need and this CPU lacks.
-fn missing_instructions() -> Vec<&'static str> {
-    #[cfg(target_arch = "x86_64")]
-    {
-        macro_rules! missing {
-            ($($feature:tt)*) => {
-                [$((std::arch::is_x86_feature_detected!($feature), $feature)),*]
-                    .into_iter()
-                    .filter_map(|(present, feature)| (!present).then_some(feature))
-                    .collect()
-            };
-        }
-        missing!("adx" "aes" "avx" "avx2" "bmi1" "bmi2" "pclmulqdq" "ssse3")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        Vec::new()
-    }
-}
-
-/// Opens the flow below.
-pub type Lower = Arc<dyn Fn() -> BoxFuture<'static, Result<BoxFlow, Error>> + Send + Sync>;
 
 /// What the `tls` protocol connects to.
 pub struct Endpoint {
@@ -205,7 +175,8 @@ impl super::Entry for Entry {
         )
     }
 
-    fn aim(&self, mut ctx: Ctx, target: &Target, tls: &options::Tls) -> Ctx {
+    fn aim(&self, mut ctx: Ctx, target: &Target, options: options::Flows<'_>) -> Ctx {
+        let tls = options.tls;
         if is_ours(&target.scheme) {
             ctx = ctx.add(&self.settings, Settings::new(tls));
         }
@@ -218,16 +189,6 @@ impl super::Entry for Entry {
 
 fn is_ours(scheme: &Scheme) -> bool {
     matches!(scheme, Scheme::Https | Scheme::Tls) && features::serves(scheme)
-}
-
-fn over_tcp(handle: Handle<tcp::Tcp>, endpoint: Arc<tcp::Endpoint>) -> Lower {
-    Arc::new(move || {
-        let (handle, endpoint) = (handle.clone(), endpoint.clone());
-        Box::pin(async move {
-            let flow = tcp::Tcp.connect(endpoint).await?;
-            Ok::<_, Error>(handle.inject(flow))
-        })
-    })
 }
 
 /// The protocol `tls`.

@@ -363,7 +363,7 @@ fn a_wrong_guess_is_passed_over() {
 #[test]
 fn a_banner_and_extensions_are_heard() {
     let key = PrivateKey::from_openssh(include_str!("../../../tests/keys/rsa"), None).unwrap();
-    let credentials = vec![Credential::Key(key)];
+    let credentials = vec![Credential::Key(key.into())];
     let mut pair =
         Pair::with(Options::new(), Config { user: "me".into(), credentials, ..Config::default() });
     pair.run().unwrap();

@@ -81,7 +81,7 @@ struct Table {
 const LARGEST_FILE: u64 = 16 << 20;
 
 impl Scenario {
-    /// Rows that name a target, an image or the machine's options are about that.
+    /// Rows that name a target, an image or the machine's options are about that; real servers stay in the real world.
     fn runs_here(&self) -> bool {
         let large = |text: &str| {
             text.split("{file:")
@@ -89,7 +89,9 @@ impl Scenario {
                 .filter_map(|rest| rest.split('}').next())
                 .any(|size| quantity::size(size).is_ok_and(|size| size > LARGEST_FILE))
         };
+        let real = |argument: &String| argument.contains("{sshd");
         self.targets.is_none()
+            && !self.arguments.iter().any(real)
             && self.image.is_none()
             && self.run.is_empty()
             && !self.root

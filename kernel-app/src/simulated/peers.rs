@@ -85,6 +85,7 @@ impl World {
     fn value(&mut self, name: &str) -> String {
         match name {
             "host" => return SERVER.into(),
+            "user" => return "user".into(),
             "unreachable" => return "10.0.2.99".into(),
             "trust" => return format!("trust-anchor:{}", STANDARD.encode(&self.authority.2)),
             _ => {}

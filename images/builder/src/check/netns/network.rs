@@ -92,6 +92,11 @@ impl Network {
         }
     }
 
+    /// The namespace's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A directory for the servers' files.
     pub fn directory(&self) -> &Path {
         self.scratch.path()

@@ -31,13 +31,18 @@ impl Network {
         Ok(outcome)
     }
 
-    /// Boots it with these run options and arguments: without a capture QEMU hands over whole trains of segments.
+    /// Boots it behind `tap0` with these run options and arguments: without a capture QEMU hands over whole trains of segments.
     pub fn run(&self, options: &[&str], arguments: &[&str]) -> Result<Outcome> {
+        self.run_on("tap0", options, arguments)
+    }
+
+    /// The same behind another interface.
+    pub fn run_on(&self, tap: &str, options: &[&str], arguments: &[&str]) -> Result<Outcome> {
         let this = std::env::current_exe().context("where this program is")?;
         let mut command = self.command(this);
         without_settings(&mut command);
-        command.args([crate::RUN_BUILT, "--target=qemu", "--net=tap=tap0", "--kill-after=60s"]);
-        command.args(options).arg("--").args(arguments).arg("--report=json");
+        command.args([crate::RUN_BUILT, "--target=qemu", "--kill-after=60s"]);
+        command.arg(format!("--net=tap={tap}")).args(options).arg("--").args(arguments).arg("--report=json");
         command.stdin(Stdio::null());
         let output = Output::of(command, Feed::Nothing)?;
         let report = output.stderr.lines().rev().find(|line| line.starts_with('{'));

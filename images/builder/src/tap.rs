@@ -251,7 +251,7 @@ fn masquerade(wish: &Wish) -> Result<()> {
     }
     let text = format!(
         "add table inet {table}\ndelete table inet {table}\ntable inet {table} {{ chain out {{ \
-         type nat hook postrouting priority 100; policy accept;\n{rules}}} }}\n"
+         type nat hook postrouting priority 100; policy accept;\n{rules}}}\n}}\n"
     );
     let mut nft = Command::new("nft");
     let mut child = nft

@@ -45,7 +45,8 @@ fn test(
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all = [addresses::tests(), dns::tests(), race::tests(), taps::tests()].into_iter().flatten();
+    let all =
+        [addresses::tests(), dns::tests(), race::tests(), taps::tests()].into_iter().flatten();
     all.filter(|(name, _)| selection.has(name)).collect()
 }
 

@@ -42,7 +42,12 @@ impl Network {
         let mut command = self.command(this);
         without_settings(&mut command);
         command.args([crate::RUN_BUILT, "--target=qemu", "--kill-after=60s"]);
-        command.arg(format!("--net=tap={tap}")).args(options).arg("--").args(arguments).arg("--report=json");
+        command
+            .arg(format!("--net=tap={tap}"))
+            .args(options)
+            .arg("--")
+            .args(arguments)
+            .arg("--report=json");
         command.stdin(Stdio::null());
         let output = Output::of(command, Feed::Nothing)?;
         let report = output.stderr.lines().rev().find(|line| line.starts_with('{'));

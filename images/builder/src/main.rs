@@ -8,6 +8,7 @@
 //! | [`mod@uhyve`] | another hypervisor: its command line, its streams, where it comes from |
 //! | [`tap`] | interfaces that machines reach this host and its networks by |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
+//! | [`mod@format`] | the image as a file for fleets: ELF, CD, disk |
 //! | [`project`] | unikernels of one's own: `cargo image new`, and where they are |
 //! | [`describe`] | what an image contains, and its arguments |
 //! | [`linux`] | a Linux machine made on the spot |
@@ -24,6 +25,7 @@ mod compile;
 mod demo;
 mod describe;
 mod failure;
+mod format;
 mod fresh;
 mod guard;
 mod input;
@@ -59,6 +61,7 @@ const HELP: &str = "\
 Builds, boots, tests and measures the images described by images/*.toml.
 
 usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --target unix: the process)
+       cargo image build [IMAGE] --format elf|iso|qcow2 [URI [BOOT ARGUMENTS]]
        cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
        cargo image tap up|down NAME [OPTIONS]         a tap interface for machines (root)
        cargo image test [GROUP...]                    lint, unit, host, boot (default: all)
@@ -86,7 +89,7 @@ fn command() -> Result<ExitCode> {
     let workspace = Workspace::find();
     match command.to_str() {
         Some(guard::COMMAND) => Err(guard::become_program(arguments).into()),
-        Some("build") => run::build(&workspace, arguments),
+        Some("build") => format::build(&workspace, arguments),
         Some("run") => run::run(&workspace, arguments, run::Build::IfChanged),
         Some(RUN_BUILT) => run::run(&workspace, arguments, run::Build::Never),
         Some("bench") => bench::bench(&workspace, arguments),

@@ -9,6 +9,9 @@
 //! | 32 | 12 | multiboot header | 0: the file is entered by PVH only |
 //! | 48 | 8 | physical address of the image's own boot words | 0 |
 //! | 56 | 8 | their length in octets | 0: it has none |
+//!
+//! Before it lies [`MULTIBOOT2_HEADER`], in every file: QEMU does not look for it, so that the one file is
+//! entered by PVH there and by multiboot2 from GRUB.
 
 /// Marks the slot.
 pub const SIGNATURE: [u8; 16] = *b"hermit-ldr-slot1";
@@ -34,3 +37,14 @@ pub const WORDS_LENGTH: usize = 56;
 /// The multiboot header (Multiboot Specification 0.6.96, §3.1.1): magic, flags, checksum. The flags
 /// ask for page-aligned modules and for the memory map.
 pub const MULTIBOOT_HEADER: [u32; 3] = [0x1bad_b002, 0b11, 0u32.wrapping_sub(0x1bad_b002 + 0b11)];
+
+/// The multiboot2 header (Multiboot2 Specification 2.0, §3.1): magic, architecture (i386, as the entry is in
+/// 32-bit protected mode), length, checksum, and two tags: of the framebuffer, which is optional and of any
+/// mode, for GRUB on UEFI warns on the console where a kernel takes none (§3.1.10), and the end. What it does not ask
+/// for, boot loaders tell all the same: the command line, the memory map, ACPI's root pointer.
+pub const MULTIBOOT2_HEADER: [u32; 12] = {
+    let (magic, length) = (0xe852_50d6_u32, 48);
+    let checksum = 0u32.wrapping_sub(magic).wrapping_sub(length);
+    // type and flags, size, three fields that have no preference; four octets up to the next multiple of 8
+    [magic, 0, length, checksum, 5 | 1 << 16, 20, 0, 0, 0, 0, 0, 8]
+};

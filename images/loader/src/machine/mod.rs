@@ -3,6 +3,7 @@
 
 mod console;
 mod multiboot;
+mod multiboot2;
 mod physical;
 mod program;
 mod pvh;
@@ -25,14 +26,15 @@ struct Boot {
     ram: Ram,
     /// The first module, where there is one.
     module: Option<Range<u64>>,
-    /// ACPI's root pointer, where the protocol names it.
-    rsdp: Option<u64>,
+    /// Where ACPI's root pointer is, where the protocol names it; in the first 4 GiB.
+    rsdp: Option<Range<u64>>,
 }
 
 /// Goes from the entry to the kernel. `info` is the protocol's structure.
 extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
     let boot = match protocol {
         start::PVH => pvh::read(info),
+        multiboot2::MAGIC => multiboot2::read(info),
         _ => multiboot::read(info),
     };
     let program = boot.module.clone().or_else(program::packed);
@@ -57,6 +59,15 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
         }
     };
 
+    // The kernel reads it at a place that is mapped and that it leaves alone.
+    let rsdp = boot.rsdp.map(|rsdp| {
+        let length = program::RSDP_LENGTH.min((rsdp.end - rsdp.start) as usize);
+        // SAFETY: as above.
+        let octets = unsafe { physical::bytes(rsdp.start..rsdp.start + length as u64) };
+        buffers.rsdp[..length].copy_from_slice(octets);
+        buffers.rsdp.as_ptr().addr() as u64
+    });
+
     // SAFETY: the range is RAM that the entry's tables map, filled before the loader was entered;
     // the image's place, the only memory written from now on but the loader's own, is chosen beside it.
     let file = unsafe { physical::bytes(program.clone()) };
@@ -80,13 +91,12 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
     let memory = unsafe { physical::uninit(image.clone()) };
     let loaded = object.load_kernel(memory, image.start);
 
-    let rsdp = boot.rsdp.filter(|&address| address < start::BEGIN);
     if fdt::write(&mut buffers.fdt, &boot.ram, rsdp).is_err() {
         fail(format_args!("the device tree is too long"));
     }
 
     // SAFETY: the kernel needs nothing else to be mapped: it maps RAM above its image by itself.
-    let root = unsafe { tables::for_kernel(&image, rsdp) };
+    let root = unsafe { tables::for_kernel(&image) };
     let end = image.end.next_multiple_of(LARGE_PAGE);
     let info = BootInfo {
         hardware_info: HardwareInfo {

@@ -36,7 +36,11 @@ pub struct Buffers {
     pub boot_info: MaybeUninit<RawBootInfo>,
     pub fdt: [u8; 4096],
     pub command_line: [u8; 32768],
+    pub rsdp: [u8; RSDP_LENGTH],
 }
+
+/// Of ACPI's root pointer, version 2 (ACPI 6.5, §5.2.5.3).
+pub const RSDP_LENGTH: usize = 36;
 
 /// The buffers; to be called once.
 pub fn buffers() -> &'static mut Buffers {
@@ -59,6 +63,13 @@ static SLOT: Slot = Slot({
     bytes
 });
 
+#[repr(C, align(8))]
+struct Header([u32; slot::MULTIBOOT2_HEADER.len()]);
+
+#[used]
+#[unsafe(link_section = ".boot")]
+static MULTIBOOT2: Header = Header(slot::MULTIBOOT2_HEADER);
+
 struct Once<T>(UnsafeCell<T>);
 
 // SAFETY: there is one thread.
@@ -68,6 +79,7 @@ static BUFFERS: Once<Buffers> = Once(UnsafeCell::new(Buffers {
     boot_info: MaybeUninit::uninit(),
     fdt: [0; 4096],
     command_line: [0; 32768],
+    rsdp: [0; RSDP_LENGTH],
 }));
 
 /// hermit-entry's other half, which reads configuration files, asks for a heap; here nothing does.

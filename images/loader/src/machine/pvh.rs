@@ -2,6 +2,7 @@
 
 use loader::memory::Ram;
 
+use super::program::RSDP_LENGTH;
 use super::{Boot, fail, physical};
 
 /// Reads the start info at `address`.
@@ -29,7 +30,7 @@ pub fn read(address: u32) -> Boot {
             command_line: physical::c_string(info.command_line),
             ram,
             module,
-            rsdp: (info.rsdp != 0).then_some(info.rsdp),
+            rsdp: (info.rsdp != 0).then(|| info.rsdp..info.rsdp + RSDP_LENGTH as u64),
         }
     }
 }

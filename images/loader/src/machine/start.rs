@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 
 use hermit_entry::boot_info::RawBootInfo;
 
-/// `protocol` of an entry by PVH; any other is multiboot.
+/// `protocol` of an entry by PVH; of the others it is what the boot loader left in eax.
 pub const PVH: u32 = 1;
 
 /// The loader's own memory begins here.
@@ -75,7 +75,7 @@ global_asm!(
     ".long pvh_start",
 );
 
-// Both protocols enter in protected mode with flat segments, paging off and interrupts off.
+// All protocols enter in protected mode with flat segments, paging off and interrupts off.
 global_asm!(
     ".section .text.start, \"ax\"",
     ".code32",
@@ -84,7 +84,7 @@ global_asm!(
     "mov esi, 1",
     "jmp 2f",
     "multiboot_start:",
-    "mov esi, 2",
+    "mov esi, eax",
     "2:",
     "cli",
     "cld",

@@ -43,7 +43,7 @@ static LOWEST: Table = Table::NEW;
 ///
 /// # Safety
 /// The tables are not in use yet.
-pub unsafe fn for_kernel(image: &Range<u64>, rsdp: Option<u64>) -> u64 {
+pub unsafe fn for_kernel(image: &Range<u64>) -> u64 {
     // SAFETY: as the caller promises.
     unsafe {
         ROOT.set(0, POINTERS.address() | WRITABLE);
@@ -54,12 +54,6 @@ pub unsafe fn for_kernel(image: &Range<u64>, rsdp: Option<u64>) -> u64 {
         for page in (start::BEGIN..start::end()).step_by(SMALL_PAGE as usize) {
             LOWEST.set(page / SMALL_PAGE, page | WRITABLE);
         }
-        if let Some(rsdp) = rsdp {
-            // It may reach into the next page.
-            for page in [rsdp, rsdp + RSDP_LENGTH].map(|address| address / SMALL_PAGE) {
-                LOWEST.set(page, page * SMALL_PAGE | PRESENT);
-            }
-        }
         for page in (image.start..image.end).step_by(LARGE_PAGE as usize) {
             let directory = &DIRECTORIES[(page >> 30) as usize];
             directory.set(page / LARGE_PAGE, page | WRITABLE | LARGE);
@@ -69,9 +63,6 @@ pub unsafe fn for_kernel(image: &Range<u64>, rsdp: Option<u64>) -> u64 {
 }
 
 const SMALL_PAGE: u64 = 4096;
-
-/// Of version 2 (ACPI 6.5, §5.2.5.3).
-const RSDP_LENGTH: u64 = 36;
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = PRESENT | 1 << 1;

@@ -64,7 +64,7 @@ usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --ta
        cargo image build [IMAGE] --format elf|iso|qcow2 [URI [BOOT ARGUMENTS]]
        cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
        cargo image tap up|down NAME [OPTIONS]         a tap interface for machines (root)
-       cargo image test [GROUP...]                    lint, unit, host, boot (default: all)
+       cargo image test [GROUP...]                    lint, unit, host, boot, net, kvm, fleet (default: all)
        cargo image bench boot|throughput              against Linux and curl on the same machine
        cargo image new NAME [--path DIR]              a project of one's own in DIR (default: NAME)
        cargo image describe [IMAGE] [--path DIR]      what the image contains, and its arguments

@@ -8,9 +8,11 @@
 //! | boot | the scenarios against the images in QEMU under TCG, and again under KVM where that works |
 //! | net | the default image behind a tap device in network namespaces, with real peers |
 //! | kvm | machines on real KVM under QEMU and uhyve; where KVM does not work, inside an emulated KVM host |
+//! | fleet | the image as CD, disk and container image, booted or checked by what takes them |
 
 mod cargo;
 mod files;
+mod fleet;
 mod host_tool;
 mod kvm;
 mod machines;
@@ -48,11 +50,13 @@ Runs the tests: cargo image test [GROUP...] [--only TEXT] [--no-build]   (defaul
   boot          the scenarios against the images in QEMU
   net           the image behind a tap device, with real peers in network namespaces
   kvm           machines on real KVM under QEMU and uhyve, in an emulated KVM host where there is none
-  --only TEXT   of host, boot, net and kvm only the tests whose name holds TEXT; repeatable
+  fleet         the image as CD and disk under both kinds of firmware
+  --only TEXT   of host, boot, net, kvm and fleet only the tests whose name holds TEXT; repeatable
   --no-build    with the programs and images as they were built last
 ";
 
-const GROUPS: [&str; 6] = ["lint", "unit", "host", "boot", netns::GROUP, kvm::GROUP];
+const GROUPS: [&str; 7] =
+    ["lint", "unit", "host", "boot", netns::GROUP, kvm::GROUP, fleet::GROUP];
 
 /// `cargo image test`.
 pub fn test(
@@ -71,6 +75,7 @@ pub fn test(
             "host" => scenarios(workspace, Target::Unix, &selection, &mut tally)?,
             netns::GROUP => networks(workspace, &selection, &mut tally)?,
             kvm::GROUP => kvm::run(workspace, &selection, &mut tally)?,
+            fleet::GROUP => fleets(workspace, &selection, &mut tally)?,
             _ => scenarios(workspace, Target::Qemu, &selection, &mut tally)?,
         }
     }
@@ -196,6 +201,20 @@ fn networks(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> 
     netns::run(&tests, tally)
 }
 
+/// The tests of the files for fleets.
+fn fleets(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
+    let tests = fleet::selected(selection);
+    if !selection.no_build
+        && !tests.is_empty()
+        && let Err(error) = build(workspace, Target::Qemu, &[], true)
+    {
+        tally.failed(fleet::GROUP, "build", &format!("{error:#}"));
+        return Ok(());
+    }
+    fleet::run(workspace, &mut Peers::new()?, &tests, tally);
+    Ok(())
+}
+
 /// Builds everything that the rows and the tests of the tool boot, before the first of them.
 fn build(workspace: &Workspace, target: Target, rows: &[Scenario], tool: bool) -> Result<()> {
     let mut images = rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>();
@@ -303,7 +322,12 @@ mod tests {
         let selection = parse(&["boot", "--only", "nginx"]).unwrap().unwrap();
         assert_eq!(selection.groups, ["boot"]);
         assert!(selection.has("http from nginx") && !selection.has("echo"));
-        assert!(parse(&["boots"]).unwrap_err().to_string().contains("lint, unit, host, boot, net"));
+        assert!(
+            parse(&["boots"])
+                .unwrap_err()
+                .to_string()
+                .contains("lint, unit, host, boot, net, kvm, fleet")
+        );
         assert!(parse(&["--fast"]).is_err());
         assert_eq!(parse(&["boot", "--help"]).unwrap(), None);
     }

@@ -40,7 +40,7 @@ impl Fat {
     /// Copies `file` to `path`.
     pub fn file(&self, file: &Path, path: &str) -> Result<()> {
         Tool::new("mcopy", PACKAGE)
-            .args([OsString::from("-i"), self.name.clone(), "-m".into()])
+            .args([OsString::from("-i"), self.name.clone()])
             .args([file.as_os_str(), format!("::{path}").as_ref()])
             .run()
     }

@@ -35,6 +35,7 @@ pub fn write(boot: &Boot, file: &Path) -> Result<()> {
     let hybrid = Boot::bios_part("boot_hybrid.img");
     Tool::new("xorriso", "xorriso")
         .args(["-as", "mkisofs", "-R", "-V", "UNIKERNEL", "-iso-level", "3"])
+        .args(["--set_all_file_dates", DATE])
         // BIOS: a CD's boot image, and the first sector of a disk
         .args(["-b", BIOS, "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"])
         .args(["--grub2-boot-info", "--grub2-mbr"])
@@ -51,6 +52,9 @@ pub fn write(boot: &Boot, file: &Path) -> Result<()> {
 
 /// GRUB for BIOS on the CD.
 const BIOS: &str = "boot/grub/bios.img";
+
+/// The time of every file on it, as in [`super::tool`]: the same files make the same CD.
+const DATE: &str = "1980010100000000";
 
 /// Sectors of an EFI image beside the program.
 const SPARE: u64 = 128;

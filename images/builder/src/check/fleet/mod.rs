@@ -1,0 +1,57 @@
+//! The group `fleet`: the image as the files that fleets take, booted or checked by the programs that take them.
+
+mod media;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+
+use super::host_tool::Test;
+use super::runner::{Feed, Output};
+use super::{Selection, Skip, Tally};
+use crate::guard;
+use crate::workspace::Workspace;
+
+/// What `--only` and the count call it.
+pub const GROUP: &str = "fleet";
+
+/// The tests that were asked for.
+pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
+    let all = media::TESTS.into_iter();
+    all.filter(|(name, _)| selection.has(name)).collect()
+}
+
+/// Runs them. The image is built.
+pub fn run(
+    workspace: &Workspace,
+    peers: &mut super::Peers,
+    tests: &[(&str, Test)],
+    tally: &mut Tally,
+) {
+    for (name, test) in tests {
+        let start = std::time::Instant::now();
+        match test(workspace, peers, crate::manifest::Target::Qemu) {
+            Ok(()) => tally.passed(GROUP, name, start),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => tally.skipped(GROUP, name, &skip.0),
+                None => tally.failed(GROUP, name, &format!("{error:#}")),
+            },
+        }
+    }
+}
+
+/// Builds the image in `format` with `words`, as its user would; the file is `directory`/image.FORMAT.
+fn build(directory: &Path, format: &str, words: &[&str]) -> Result<PathBuf> {
+    let file = directory.join(format!("image.{format}"));
+    let mut command = guard::command("/proc/self/exe");
+    command.args(["build", "default", "--format", format, "--output"]).arg(&file).args(words);
+    command.stdin(Stdio::null());
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(said.trim_end() == file.to_string_lossy(), "it printed {said:?}");
+    fs::metadata(&file).with_context(|| format!("no {}", file.display()))?;
+    Ok(file)
+}

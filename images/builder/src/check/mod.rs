@@ -55,8 +55,7 @@ Runs the tests: cargo image test [GROUP...] [--only TEXT] [--no-build]   (defaul
   --no-build    with the programs and images as they were built last
 ";
 
-const GROUPS: [&str; 7] =
-    ["lint", "unit", "host", "boot", netns::GROUP, kvm::GROUP, fleet::GROUP];
+const GROUPS: [&str; 7] = ["lint", "unit", "host", "boot", netns::GROUP, kvm::GROUP, fleet::GROUP];
 
 /// `cargo image test`.
 pub fn test(

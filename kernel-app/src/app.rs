@@ -131,6 +131,10 @@ impl<'a, A: Application> Run<'a, A> {
         );
         let ctx =
             ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
+        let ctx = match config.git_action() {
+            Some(_) => flows.ask_repository(ctx, target),
+            None => ctx,
+        };
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
         Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }

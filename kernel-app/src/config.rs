@@ -8,7 +8,7 @@ use client::options;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
-use proto::target::Target;
+use proto::target::{Scheme, Target};
 use stack::Cidr;
 use stack::smol::{self, Ipv4, Ipv6};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -34,6 +34,8 @@ pub struct Config {
     pub tls: options::Tls,
     /// The request that an HTTP target gets.
     pub http: options::Http,
+    /// What is done at a git repository.
+    pub git: options::Git,
     /// What is said on a flow of plain octets.
     pub bytes: Bytes,
     /// What is printed, and where.
@@ -185,6 +187,8 @@ pub struct Run {
     pub check: bool,
     /// Print the report as one JSON object at the end.
     pub report_json: bool,
+    /// Whether what takes long may say how far it is.
+    pub progress: bool,
     /// Where the payload goes.
     pub output: Output,
     /// Print the arguments.
@@ -212,6 +216,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// What is done at a git repository; `None` where the target is none. What can be something else is one only
+    /// where `--git` says so.
+    pub fn git_action(&self) -> Option<options::GitAction> {
+        let scheme = self.target.as_ref().map(|target| &target.scheme);
+        match (scheme, self.git.action) {
+            (Some(Scheme::Git | Scheme::Scp), action) => Some(action.unwrap_or_default()),
+            (_, action) => action,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -229,6 +245,7 @@ impl Default for Config {
             ssh: options::Ssh::default(),
             tls: options::Tls::default(),
             http: options::Http::default(),
+            git: options::Git::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },
             run: Run {
                 level: LevelFilter::Warn,
@@ -237,6 +254,7 @@ impl Default for Config {
                 explain: false,
                 check: false,
                 report_json: false,
+                progress: true,
                 output: Output::Stdout,
                 help: false,
                 version: false,

@@ -1,4 +1,4 @@
-//! The program that the image `default` is: the target's scheme says what is spoken.
+//! The program that the image `default` is: the target's scheme, and `--git`, say what is spoken.
 
 use crate::application::{Application, Call};
 use client::messages::{self, Messages};
@@ -7,12 +7,14 @@ use client::{Error, bytes};
 use futures_lite::io::Cursor;
 use proto::target::Scheme;
 
-/// HTTP, commands, echo requests, messages or plain octets, as the scheme says.
+/// Git, HTTP, commands, echo requests, messages or plain octets, as was asked and as the scheme says.
 pub struct Program;
 
 impl Application for Program {
     async fn speak(&self, call: Call<'_>) -> Result<(), Error> {
         match &call.target.scheme {
+            #[cfg(feature = "git")]
+            _ if call.config.git_action().is_some() => repository(call).await,
             #[cfg(feature = "http")]
             Scheme::Http | Scheme::Https => request(call).await,
             #[cfg(feature = "raw")]
@@ -23,6 +25,24 @@ impl Application for Program {
             _ => exchange_octets(call).await,
         }
     }
+}
+
+#[cfg(feature = "git")]
+async fn repository(call: Call<'_>) -> Result<(), Error> {
+    use client::git::{Context, command};
+    let context = Context {
+        net: call.net.clone(),
+        idle: call.config.limits.idle,
+        trace: call.trace.clone(),
+        target: call.target.to_string(),
+    };
+    let stderr = call.stderr;
+    let mut progress = |line: &str| {
+        // as git says it; a reader of it that has gone is no reason to stop
+        let _ = writeln!(stderr, "remote: {line}");
+    };
+    let progress = call.config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
+    command::run(call.flow, &call.config.git, context, call.stdout, progress).await
 }
 
 #[cfg(feature = "http")]

@@ -9,6 +9,7 @@ pub mod table;
 
 use crate::config::{Config, Given, Network};
 use client::features::Feature;
+use client::options::GitAction;
 use core::fmt;
 use happy_eyeballs::Family;
 use lexopt::Arg as Word;
@@ -176,6 +177,18 @@ fn check(config: &mut Config) -> Result<(), Error> {
     }
     if let Err(error) = config.race.check() {
         return Err(Error::Syntax { reason: format!("happy eyeballs: {error}") });
+    }
+    if config.git_action() == Some(GitAction::Cat) && config.git.path.is_none() {
+        return Err(Error::Needs { name: "git=cat".into(), other: "path".into() });
+    }
+    if let Some(target) = &config.target
+        && config.git_action().is_some()
+        && target.repository().is_none()
+    {
+        let reason = format!(
+            "`{target}` names no repository; expected git://HOST/PATH, USER@HOST:PATH or http(s)://HOST/PATH"
+        );
+        return Err(Error::Target { reason });
     }
     let first = config.network.interface;
     for (index, (name, network)) in config.networks.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Network, Output};
 use client::features::{self, Feature};
-use client::options::Secret;
+use client::options::{GitAction, Secret};
 use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
@@ -61,6 +61,8 @@ pub enum Group {
     Http,
     /// SSH.
     Ssh,
+    /// Git.
+    Git,
     /// Plain octets and echo requests.
     Bytes,
     /// The run as a whole.
@@ -91,6 +93,7 @@ impl Group {
         Self::Tls,
         Self::Http,
         Self::Ssh,
+        Self::Git,
         Self::Bytes,
         Self::Run,
     ];
@@ -98,6 +101,7 @@ impl Group {
     /// The feature without which its arguments mean nothing.
     pub fn feature(self) -> Option<Feature> {
         match self {
+            Self::Git => Some(features::GIT),
             Self::Http => Some(features::HTTP),
             Self::Ssh => Some(features::SSH),
             Self::Tls => Some(features::TLS),
@@ -125,6 +129,7 @@ impl Group {
             Self::Tls => "TLS",
             Self::Http => "HTTP",
             Self::Ssh => "SSH",
+            Self::Git => "GIT",
             Self::Bytes => "BYTES AND ECHO",
             Self::Run => "RUN",
         }
@@ -475,6 +480,59 @@ pub const ARGUMENTS: &[Argument] = &[
         Ok(())
     }),
     one(
+        Group::Git,
+        "git",
+        "ls-remote|clone|archive|cat",
+        "ls-remote for git:// and USER@HOST:PATH",
+        "what is done at the repository: list its references, fetch it into memory, print a tree as tar, print a file",
+        |c, v| {
+            c.git.action = Some(match v {
+                "archive" => GitAction::Archive,
+                "cat" => GitAction::Cat,
+                "clone" => GitAction::Clone,
+                "ls-remote" => GitAction::LsRemote,
+                _ => return Err("not known".into()),
+            });
+            Ok(())
+        },
+    ),
+    one(
+        Group::Git,
+        "ref",
+        "NAME",
+        "all, or HEAD where one is meant",
+        "a branch, a tag, any reference, or an object",
+        |c, v| match v.is_empty() || v.contains(|c: char| c.is_control() || c == ' ') {
+            true => Err("no name of a reference".into()),
+            false => {
+                c.git.reference = Some(v.into());
+                Ok(())
+            }
+        },
+    ),
+    one(
+        Group::Git,
+        "depth",
+        "N",
+        "all for a clone, else 1",
+        "how many commits to fetch, counted from the tip",
+        |c, v| {
+            c.git.depth = Some(parsed::<core::num::NonZeroU32>(v)?.get());
+            Ok(())
+        },
+    ),
+    one(
+        Group::Git,
+        "path",
+        "PATH",
+        "",
+        "the file to print, or the part of the tree to archive",
+        |c, v| {
+            c.git.path = Some(v.into());
+            Ok(())
+        },
+    ),
+    one(
         Group::Bytes,
         "wait",
         "TIME",
@@ -528,6 +586,17 @@ pub const ARGUMENTS: &[Argument] = &[
                 Ok(())
             }
             _ => Err("json is the one form".into()),
+        },
+    ),
+    one(
+        Group::Run,
+        "progress",
+        "BOOL",
+        "true",
+        "say on standard error how far a repository's server is",
+        |c, v| {
+            c.run.progress = parsed(v)?;
+            Ok(())
         },
     ),
     one(

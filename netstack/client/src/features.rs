@@ -13,6 +13,8 @@ pub struct Feature {
     pub included: bool,
 }
 
+/// The client of git, and the flow `git`.
+pub const GIT: Feature = Feature { name: "git", included: cfg!(feature = "git") };
 /// The client of HTTP.
 pub const HTTP: Feature = Feature { name: "http", included: cfg!(feature = "http") };
 /// The flow `raw`, and echo requests over it.
@@ -25,7 +27,8 @@ pub const TLS: Feature = Feature { name: "tls", included: cfg!(feature = "tls") 
 pub const UDP: Feature = Feature { name: "udp", included: cfg!(feature = "udp") };
 
 /// The schemes that the crate's flows serve when all of them are compiled in, and what each needs.
-static SCHEMES: [(Scheme, &[Feature]); 9] = [
+static SCHEMES: [(Scheme, &[Feature]); 10] = [
+    (Scheme::Git, &[GIT]),
     (Scheme::Http, &[HTTP]),
     (Scheme::Https, &[HTTP, TLS]),
     (Scheme::Icmp, &[RAW]),

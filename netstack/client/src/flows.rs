@@ -4,6 +4,7 @@
 //!  dialer ─┬─────────────┬──────────► tcp (http, tcp)
 //!  host   ─┤             ├──────────► udp (udp)
 //!  port   ─┤             └──────────► raw (icmp, raw) ◄── ip-protocol
+//!          ├─► git (git) ◄── git-path, git-service
 //!          ├─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
 //!          └─► ssh-lower ───────────► ssh (ssh, user@host:path) ◄── ssh-settings, ssh-user, ssh-exec
 //!  scheme ─── decides which of them is derived
@@ -13,6 +14,8 @@
 
 use crate::dialer::Dialer;
 use crate::flow::Entry as _;
+#[cfg(feature = "git")]
+use crate::flow::git;
 #[cfg(feature = "raw")]
 use crate::flow::raw;
 #[cfg(feature = "ssh")]
@@ -87,6 +90,7 @@ flows! {
     tcp,
     #[cfg(feature = "udp")] udp,
     #[cfg(feature = "raw")] raw,
+    #[cfg(feature = "git")] git,
 }
 
 impl Flows {
@@ -100,5 +104,15 @@ impl Flows {
             ctx = ctx.replace(&self.port, port);
         }
         self.aim_each(ctx, target, options)
+    }
+
+    /// `ctx` with the git repository that `target` names, to fetch from it; as it is where the feature `git` lacks.
+    #[must_use]
+    pub fn ask_repository(&self, ctx: Ctx, target: &Target) -> Ctx {
+        #[cfg(feature = "git")]
+        let ctx = self.git.ask(ctx, target, git::Service::UploadPack);
+        #[cfg(not(feature = "git"))]
+        let _ = target;
+        ctx
     }
 }

@@ -1,10 +1,11 @@
 //! Flows that register themselves, and the protocols spoken over them.
 //!
 //! ```text
-//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ exec │ bytes │ messages │ ping ─► output
+//!  target, settings ─► Ctx ─► Registry::resolve ─► BoxFlow ─► http │ git │ exec │ bytes │ messages │ ping ─► output
 //!                                   │
 //!             tcp ◄─ dialer         ├─ tls, ssh ◄─ lower (tcp, or whatever the context says)
-//!             udp ◄─ dialer         └─ raw ◄─ dialer
+//!             udp ◄─ dialer         ├─ raw ◄─ dialer
+//!                                   └─ git ◄─ tcp
 //! ```
 //!
 //! HTTP and the flows beside TCP are features: [`features`] says which are compiled in. A flow
@@ -23,6 +24,8 @@ pub mod exec;
 pub mod features;
 pub mod flow;
 pub mod flows;
+#[cfg(feature = "git")]
+pub mod git;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod messages;

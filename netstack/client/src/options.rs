@@ -64,3 +64,30 @@ impl fmt::Debug for Secret {
         f.write_str("(redacted)")
     }
 }
+
+/// What is done at a git repository.
+#[derive(Debug, Clone, Default)]
+pub struct Git {
+    /// What; `None` where nothing was said.
+    pub action: Option<GitAction>,
+    /// A reference by its whole or short name, or an object's name; by default `HEAD`, or all.
+    pub reference: Option<String>,
+    /// How many commits deep, if not all.
+    pub depth: Option<u32>,
+    /// A file or a directory in the tree.
+    pub path: Option<String>,
+}
+
+/// What can be done at a git repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GitAction {
+    /// A tree as a tar stream.
+    Archive,
+    /// One file's content.
+    Cat,
+    /// Everything into memory, and a summary of it.
+    Clone,
+    /// The references.
+    #[default]
+    LsRemote,
+}

@@ -9,11 +9,14 @@
 //! | [`authenticator`] | how a TLS peer is to be known: `none`, `key-fp:…`, `cert-fp:…`, `trust-anchor:…` |
 //! | [`quantity`] | times, sizes and hexadecimal octets as people type them |
 //! | [`dns`] | one question to a DNS server and its answer: RFC 1035 |
+//! | [`git`](mod@git) | the git smart protocol, packs and objects (feature `git`) |
 //! | [`icmp`] | echo request and reply: RFC 792, RFC 4443 |
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
 pub mod dns;
+#[cfg(feature = "git")]
+pub mod git;
 pub mod icmp;
 pub mod quantity;
 pub mod target;

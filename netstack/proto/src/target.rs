@@ -145,6 +145,21 @@ impl Target {
         }
     }
 
+    /// Which of the host's git repositories is meant: the path as the host's own system has it. `None` where there is
+    /// none, or one that no system could have.
+    pub fn repository(&self) -> Option<String> {
+        let path = match self.scheme {
+            Scheme::Scp => self.path.clone(),
+            _ => percent_decode(&self.path)?,
+        };
+        // git's own reading of ssh://host/~user/path and git://host/~user/path
+        let path = match path.strip_prefix('/') {
+            Some(home) if home.starts_with('~') => home.to_owned(),
+            _ => path,
+        };
+        (!path.trim_matches('/').is_empty() && !path.contains(char::is_control)).then_some(path)
+    }
+
     /// Host and, where it is not the scheme's own, port: an HTTP `Host` field (RFC 9110 §7.2).
     pub fn authority(&self) -> String {
         match self.port {
@@ -483,6 +498,23 @@ mod tests {
         assert_eq!(target.scheme, Scheme::Other("fifo".into()));
         assert_eq!((target.host.to_string().as_str(), target.path.as_str()), ("", "/tmp/pipe"));
         assert_eq!(target.to_string(), "fifo:///tmp/pipe");
+    }
+
+    #[test]
+    fn a_repository_is_a_path_at_its_host() {
+        for (text, path) in [
+            ("git://h/a%20b.git", Some("/a b.git")),
+            ("ssh://me@h:2222/~me/r", Some("~me/r")),
+            ("git@h:team/r%20", Some("team/r%20")),
+            ("git@h:/srv/r", Some("/srv/r")),
+            ("git://h", None),
+            ("git://h//", None),
+            ("git://h/a%00host=b", None),
+            ("git://h/a%0Ab", None),
+            ("git://h/%ff", None),
+        ] {
+            assert_eq!(parse(text).repository().as_deref(), path, "{text}");
+        }
     }
 
     #[test]

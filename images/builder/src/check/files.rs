@@ -24,6 +24,13 @@ pub struct Content {
     pub digest: [u8; 32],
 }
 
+impl Content {
+    /// Of these octets.
+    pub fn of(octets: &[u8]) -> Self {
+        Self { length: octets.len() as u64, digest: Sha256::digest(octets).into() }
+    }
+}
+
 impl Files {
     /// Files in `directory`, which exists and is empty.
     pub fn new(directory: &Path) -> Self {

@@ -13,6 +13,7 @@
 mod cargo;
 mod files;
 mod fleet;
+mod git;
 mod host_tool;
 mod kvm;
 mod machines;

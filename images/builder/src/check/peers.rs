@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::files::Files;
+use super::git::Repositories;
 use super::{sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
@@ -23,6 +24,7 @@ use crate::scratch::Scratch;
 pub struct Peers {
     scratch: Scratch,
     files: Files,
+    repositories: Repositories,
     authority: Authority,
     leaves: BTreeMap<&'static str, Leaf>,
     ports: BTreeMap<String, u16>,
@@ -55,8 +57,9 @@ impl Peers {
             leaves.insert(kind, leaf);
         }
         let files = Files::new(&www);
+        let repositories = Repositories::new(scratch.path().join("git"));
         let (ports, servers) = (BTreeMap::new(), Vec::new());
-        Ok(Self { scratch, files, authority, leaves, ports, servers, keys: None })
+        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers, keys: None })
     }
 
     /// The files that they serve.
@@ -70,6 +73,7 @@ impl Peers {
         match name {
             "host" => return Ok(host.into()),
             "unreachable" => return Ok(unreachable(target).into()),
+            "repositories" => return Ok(self.repositories.directory()?.display().to_string()),
             "trust" => return Ok(self.authority.authenticator()),
             "user" => return sshd::user(),
             _ => {}
@@ -99,6 +103,10 @@ impl Peers {
             "port" => Ok(port.to_string()),
             "pin" => self.keys()?.fingerprint(name),
             "line" => self.keys()?.line(name),
+            "large" => {
+                self.repositories.large()?;
+                Ok(format!("{host}:{port}"))
+            }
             "key" => Ok(leaf()?.key_authenticator()),
             "cert" => Ok(leaf()?.certificate_authenticator()),
             _ => bail!("a peer has no `{part}`"),
@@ -124,6 +132,7 @@ impl Peers {
                 python.arg(self.files.directory()).arg(port.to_string());
                 python
             }
+            "git" => self.repositories.daemon(port)?,
             "dns-unix" | "dns-qemu" => {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::files::Content;
+use super::git;
 use super::peers::Peers;
 use super::scenario::{Scenario, Stdin, Stdout, fill};
 use crate::guard;
@@ -48,16 +49,29 @@ pub fn run(
     });
     let output = Output::of(command, feed)?;
 
-    let expected = match &scenario.stdout {
-        Stdout::File(name) => Some(peers.files().make(name)?.1),
-        _ => None,
+    let mut expected = None;
+    let stdout = match &scenario.stdout {
+        Stdout::File(name) => {
+            expected = Some(peers.files().make(name)?.1);
+            scenario.stdout.clone()
+        }
+        Stdout::Shell(text) => {
+            expected = Some(Content::of(&git::shell(&filled(peers, text, Target::Unix)?)?));
+            scenario.stdout.clone()
+        }
+        Stdout::LinesOf(text) => {
+            let printed = git::shell(&filled(peers, text, Target::Unix)?)?;
+            let printed = String::from_utf8_lossy(&printed);
+            Stdout::Contains(printed.lines().map(|line| format!("{line}\n")).collect())
+        }
+        other => other.clone(),
     };
     let mut wrong = Vec::new();
     if output.exit != Some(scenario.exit) {
         let got = output.exit.map_or("a signal".into(), |code| format!("{code}"));
         wrong.push(format!("exit code: expected {}, got {got}", scenario.exit));
     }
-    if let Err(cause) = output.check_stdout(&scenario.stdout, expected) {
+    if let Err(cause) = output.check_stdout(&stdout, expected) {
         wrong.push(format!("standard output: {cause}"));
     }
     for text in &scenario.stderr {
@@ -163,7 +177,7 @@ impl Output {
         Ok(Self { exit: status.code(), stderr, stdout, content })
     }
 
-    /// Whether standard output is what was expected; `file` is the content of [`Stdout::File`].
+    /// Whether standard output is what was expected; `file` is the content of [`Stdout::File`] or [`Stdout::Shell`].
     fn check_stdout(&self, expected: &Stdout, file: Option<Content>) -> Result<(), String> {
         let shown =
             || String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(200)]).into_owned();
@@ -183,7 +197,7 @@ impl Output {
             Stdout::Hex(text) => {
                 exactly(&proto::quantity::hex(text).map_err(|error| error.to_string())?)
             }
-            Stdout::File(_) => {
+            Stdout::File(_) | Stdout::Shell(_) => {
                 let expected = file.ok_or("the file is not known")?;
                 match self.content == expected {
                     true => Ok(()),
@@ -194,6 +208,8 @@ impl Output {
                     false => Err("right length, wrong octets".into()),
                 }
             }
+            // its lines are in the place of it already
+            Stdout::LinesOf(_) => Err("the lines are not known".into()),
             Stdout::Contains(parts) => {
                 let text = String::from_utf8_lossy(&self.stdout);
                 match parts.iter().find(|part| !text.contains(part.as_str())) {

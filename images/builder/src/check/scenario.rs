@@ -80,6 +80,10 @@ pub enum Stdout {
     File(String),
     /// Some text with each of these in it.
     Contains(Vec<String>),
+    /// What a shell on this host prints for this text, octet for octet.
+    Shell(String),
+    /// Some text with each line in it that a shell on this host prints for this text.
+    LinesOf(String),
 }
 
 impl Default for Stdout {

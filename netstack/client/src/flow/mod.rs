@@ -3,6 +3,8 @@
 //! Each is a [`mimic::Protocol`] and brings an `Entry`, its own part of the registry; [`crate::flows`] puts these
 //! together.
 
+#[cfg(feature = "git")]
+pub mod git;
 #[cfg(any(feature = "ssh", feature = "tls"))]
 pub mod lower;
 #[cfg(feature = "raw")]

@@ -1,0 +1,115 @@
+//! `git://` as a flow: TCP, and the line that asks a git daemon for a repository. What follows is the smart protocol.
+//!
+//! Every flow that speaks it begins so, whichever way it goes: the server's first words can be read at once, and
+//! [`crate::git`] never learns which flow it has. The keys that say what is asked for are here.
+
+use crate::error::Error;
+use crate::features;
+use crate::flow::tcp;
+use crate::flows::Flows;
+use core::fmt;
+use mimic::{BoxFlow, Ctx, Handle, Key, Registry, req};
+pub use proto::git::advertisement::Service;
+use proto::git::advertisement::daemon_request;
+use proto::target::{Scheme, Target};
+use std::sync::Arc;
+
+/// What the `git` protocol connects to.
+pub struct Endpoint {
+    /// The daemon.
+    pub tcp: Arc<tcp::Endpoint>,
+    /// Makes a flow of a connection.
+    pub handle: Handle<tcp::Tcp>,
+    /// The repository at the daemon.
+    pub path: String,
+    /// What is done there.
+    pub service: Service,
+}
+
+/// The protocol `git`.
+pub struct Git;
+
+impl mimic::Protocol for Git {
+    type Endpoint = Endpoint;
+    type Flow = BoxFlow;
+    type Error = Error;
+
+    async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<BoxFlow, Error> {
+        let stream = tcp::Tcp.connect(endpoint.tcp.clone()).await?;
+        let mut flow = endpoint.handle.inject(stream);
+        let request = daemon_request(endpoint.service, &endpoint.path, &authority(&endpoint.tcp));
+        let sent = flow.write_all(&request).await;
+        let stage = crate::Stage::Handshake;
+        sent.map_err(|error| Error {
+            stage,
+            target: authority(&endpoint.tcp),
+            cause: crate::Cause::of(&error),
+        })?;
+        Ok(flow)
+    }
+
+    fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", authority(&endpoint.tcp), endpoint.path)
+    }
+}
+
+/// Host and, where it is not the daemon's own, port.
+fn authority(endpoint: &tcp::Endpoint) -> String {
+    match Some(endpoint.port) == Scheme::Git.default_port() {
+        true => endpoint.host.to_string(),
+        false => format!("{}:{}", endpoint.host, endpoint.port),
+    }
+}
+
+/// The protocol in the registry.
+#[derive(Clone)]
+pub struct Entry {
+    /// The repository's place at its host; with it every flow to the smart protocol is derived.
+    pub path: Key<String>,
+    /// What is done there.
+    pub service: Key<Service>,
+    /// Turns flows into this protocol's own.
+    pub handle: Handle<Git>,
+}
+
+impl Entry {
+    /// `ctx` with the repository that `target` names, to be asked for by any flow that can.
+    #[must_use]
+    pub fn ask(&self, ctx: Ctx, target: &Target, service: Service) -> Ctx {
+        let ctx = ctx.replace(&self.service, service);
+        match target.repository() {
+            Some(path) => ctx.replace(&self.path, path),
+            None => ctx,
+        }
+    }
+}
+
+impl super::Entry for Entry {
+    fn register(registry: &mut Registry) -> Self {
+        Self {
+            path: Key::shown("git-path"),
+            service: Key::new("git-service"),
+            handle: registry.register("git", None, Git),
+        }
+    }
+
+    fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
+        let place = (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&flows.port));
+        let repository = (req(&self.path), req(&self.service));
+        let handle = flows.tcp.handle.clone();
+        ctx.fold(
+            self.handle.endpoint(),
+            (place, repository),
+            move |((scheme, dialer, host, port), (path, service))| {
+                let ours = *scheme == Scheme::Git && features::serves(&scheme);
+                let endpoint = ours.then(|| Endpoint {
+                    tcp: Arc::new(tcp::Endpoint::new(&dialer, &host, *port)),
+                    handle: handle.clone(),
+                    path: (*path).clone(),
+                    service: *service,
+                });
+                async move { endpoint }
+            },
+        )
+    }
+}

@@ -1,0 +1,322 @@
+//! A repository at a server: its references, its objects, and changes of them.
+
+use super::packets::{Context, Packets, Transport};
+use crate::error::{Cause, Error};
+use futures_lite::future;
+use proto::git::advertisement::{Advertisement, Greeting, Version};
+use proto::git::fetch::{self, Answer};
+use proto::git::pack::{self, Limits, Receiver};
+use proto::git::pkt::{self, Packet};
+use proto::git::push::{self, Command, Report, Status};
+use proto::git::refs::{self, Ref, Refs};
+use proto::git::sideband::{self, Band, Lines};
+use proto::git::store::Store;
+use proto::git::{Format, ObjectId};
+
+/// Takes the server's text for people, line by line. Where there is none, the server is asked for no progress.
+pub type Progress<'a> = Option<&'a mut dyn FnMut(&str)>;
+
+/// A repository that answered.
+pub struct Remote<'t> {
+    packets: Packets<'t>,
+    said: Advertisement,
+    /// Whether the server waits for a message of ours.
+    is_asked: bool,
+}
+
+/// What to fetch.
+#[derive(Debug, Clone, Default)]
+pub struct Want {
+    /// A reference, by its whole or its short name, or an object by its name; by default every branch and tag.
+    pub reference: Option<String>,
+    /// How many commits deep, if not all. Without a reference it is then `HEAD` alone that is fetched.
+    pub depth: Option<u32>,
+}
+
+/// What was fetched.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// The references that were wanted; none for an object's name.
+    pub refs: Vec<Ref>,
+    /// What was asked for: the wanted reference, the object, or `HEAD`. `None` in an empty repository.
+    pub tip: Option<ObjectId>,
+}
+
+/// Deltas that are resolved before others may run.
+const DELTAS_AT_ONCE: usize = 64;
+
+impl<'t> Remote<'t> {
+    /// Reads the server's first words.
+    ///
+    /// # Errors
+    /// The server refuses, speaks something else, or does not go on.
+    pub async fn greet(transport: impl Transport + 't, context: Context) -> Result<Self, Error> {
+        let mut packets = Packets::new(transport, context);
+        let mut greeting = Greeting::default();
+        loop {
+            let packet = packets.next("before its first words were complete").await?;
+            let taken = greeting.take(packet);
+            if taken.map_err(|error| packets.context.wrong(&error))? {
+                break;
+            }
+        }
+        let said = greeting.finish().map_err(|error| packets.context.wrong(&error))?;
+        log::debug!("git: protocol {:?}, {}", said.version, said.format.name());
+        Ok(Self { packets, said, is_asked: true })
+    }
+
+    /// The hash that the repository names its objects by.
+    pub fn format(&self) -> Format {
+        self.said.format
+    }
+
+    /// What the server said first.
+    pub fn advertisement(&self) -> &Advertisement {
+        &self.said
+    }
+
+    /// References, sorted by name: those whose names begin with one of `prefixes`, all where there are none.
+    ///
+    /// # Errors
+    /// The answer makes no sense, has too many, or does not come.
+    pub async fn ls_refs(&mut self, prefixes: &[String]) -> Result<Vec<Ref>, Error> {
+        let request = refs::request(&self.said, prefixes);
+        if request.is_empty() {
+            let begins = |it: &&Ref| {
+                prefixes.is_empty()
+                    || prefixes.iter().any(|prefix| it.name.starts_with(prefix.as_bytes()))
+            };
+            return Ok(self.said.refs.iter().filter(begins).cloned().collect());
+        }
+        self.packets.send(&request).await?;
+        let mut refs = Refs::default();
+        loop {
+            let packet = self.packets.next("in the list of references").await?;
+            let taken = refs.take(self.said.format, packet);
+            if taken.map_err(|error| self.packets.context.wrong(&error))? {
+                return Ok(refs.into_vec());
+            }
+        }
+    }
+
+    /// Fetches what is wanted and not yet in `store`, with everything that it leads to.
+    ///
+    /// # Errors
+    /// The reference is not there ([`Cause::Name`]); the answer makes no sense, is beyond a limit, or does not come.
+    /// The store is as it was, then.
+    pub async fn fetch(
+        &mut self,
+        want: &Want,
+        store: &mut Store,
+        limits: Limits,
+        progress: Progress<'_>,
+    ) -> Result<Fetched, Error> {
+        let fetched = self.find(want).await?;
+        let mut wants: Vec<_> =
+            fetched.refs.iter().filter_map(|it| it.id).chain(fetched.tip).collect();
+        wants.sort_unstable();
+        wants.dedup();
+        // a different depth changes what is there, even where the objects are
+        if want.depth.is_none() && store.shallow().is_empty() {
+            wants.retain(|id| !store.contains(id));
+        }
+        if wants.is_empty() {
+            return Ok(fetched);
+        }
+        let request = fetch::Request {
+            wants,
+            haves: tips(store),
+            shallow: store.shallow().iter().copied().collect(),
+            depth: want.depth,
+            progress: progress.is_some(),
+        };
+        self.fetch_objects(&request, store, limits, progress).await?;
+        Ok(fetched)
+    }
+
+    /// Fetches exactly what `request` says.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub async fn fetch_objects(
+        &mut self,
+        request: &fetch::Request,
+        store: &mut Store,
+        limits: Limits,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        let message =
+            request.message(&self.said).map_err(|error| self.packets.context.wrong(&error))?;
+        self.packets.send(&message).await?;
+        let Self { packets, said, is_asked } = self;
+        *is_asked = said.version == Version::Two;
+        let mut answer = Answer::new(said, request);
+        loop {
+            let packet = packets.next("before the pack").await?;
+            let taken = answer.take(packet);
+            if taken.map_err(|error| packets.context.wrong(&error))? {
+                break;
+            }
+        }
+        let shallow = answer.shallow.iter().chain(store.shallow()).copied();
+        let shallow = shallow.filter(|id| !answer.unshallow.contains(id));
+        let mut receiver = Receiver::new(said.format, limits, shallow, store.len());
+        let has_bands = said.version == Version::Two || said.capability("side-band-64k").is_some();
+        match has_bands {
+            true => receive(packets, &mut receiver, progress).await?,
+            false => receive_bare(packets, &mut receiver).await?,
+        }
+        let context = &packets.context;
+        let mut resolver = receiver.finish().map_err(|error| context.wrong(&error))?;
+        'all: loop {
+            for _ in 0..DELTAS_AT_ONCE {
+                if !resolver.step().map_err(|error| context.wrong(&error))? {
+                    break 'all;
+                }
+            }
+            future::yield_now().await;
+        }
+        let pack = resolver.finish(|id| store.contains(id));
+        let pack = pack.map_err(|error| context.wrong(&error))?;
+        let lacks = request.wants.iter().find(|id| !pack.contains(id) && !store.contains(id));
+        if let Some(id) = lacks {
+            return Err(context.wrong(&proto::git::Error::Missing { name: id.to_string() }));
+        }
+        store.add_pack(pack, &answer.shallow, &answer.unshallow);
+        Ok(())
+    }
+
+    /// Asks the server to change references; `store` has the new objects, all of which are sent. For a flow to the
+    /// service that receives packs.
+    ///
+    /// # Errors
+    /// The pack is refused, or the report makes no sense. What became of each reference is in the answer.
+    pub async fn push(
+        &mut self,
+        commands: &[Command],
+        store: &Store,
+    ) -> Result<Vec<Status>, Error> {
+        let context = self.packets.context.clone();
+        let wrong = |error: proto::git::Error| context.wrong(&error);
+        let mut message = push::message(&self.said, commands).map_err(wrong)?;
+        if push::sends_pack(commands) {
+            message.extend(pack::write(self.said.format, store.made()).map_err(wrong)?);
+        }
+        self.packets.send(&message).await?;
+        self.is_asked = false;
+        let mut report = Report::default();
+        if self.said.capability("side-band-64k").is_none() {
+            loop {
+                let packet = self.packets.next("in its report").await?;
+                if report.take(packet).map_err(wrong)? {
+                    return Ok(report.into_statuses());
+                }
+            }
+        }
+        let mut octets = Vec::new();
+        loop {
+            let payload = self.packets.next("in its report").await?.payload("a report");
+            let payload = payload.map_err(wrong)?;
+            match sideband::split(payload).map_err(wrong)? {
+                Band::Data(more) => octets.extend_from_slice(more),
+                Band::Progress(_) => {}
+            }
+            let mut taken = 0;
+            while let Some((packet, len)) = pkt::parse(&octets[taken..]).map_err(wrong)? {
+                taken += len;
+                if report.take(packet).map_err(wrong)? {
+                    return Ok(report.into_statuses());
+                }
+            }
+            octets.drain(..taken);
+        }
+    }
+
+    /// Takes leave.
+    pub async fn close(mut self) {
+        // a server that waits for a message is told that none comes (gitprotocol-v2(5), gitprotocol-pack(5))
+        if self.is_asked
+            && let Err(error) = self.packets.send(pkt::FLUSH).await
+        {
+            log::debug!("git: {error}");
+        }
+        self.packets.close().await;
+    }
+
+    /// The references, and the object, that are wanted.
+    async fn find(&mut self, want: &Want) -> Result<Fetched, Error> {
+        let Some(name) = &want.reference else {
+            let single = want.depth.is_some();
+            let prefixes: &[&str] =
+                if single { &["HEAD"] } else { &["HEAD", "refs/heads/", "refs/tags/"] };
+            let prefixes: Vec<_> = prefixes.iter().map(|it| (*it).to_owned()).collect();
+            let mut refs = self.ls_refs(&prefixes).await?;
+            refs.retain(|it| !single || it.is("HEAD"));
+            let head = refs.iter().find(|it| it.is("HEAD"));
+            // a HEAD that leads nowhere is not advertised before protocol 2
+            let tip = head.or(refs.first()).and_then(|it| it.id);
+            return Ok(Fetched { refs, tip });
+        };
+        if let Some(id) =
+            ObjectId::from_hex(name.as_bytes()).filter(|id| id.format() == self.format())
+        {
+            return Ok(Fetched { refs: Vec::new(), tip: Some(id) });
+        }
+        let listed = self.ls_refs(&refs::meanings(name)).await?;
+        match refs::find(&listed, name) {
+            Some(it) => Ok(Fetched { refs: vec![it.clone()], tip: it.id }),
+            None => {
+                let text = format!("the repository has no reference `{name}`");
+                Err(self.packets.context.fail(Cause::Name(text)))
+            }
+        }
+    }
+}
+
+/// The commits that a server is told of: those that nothing else in the store leads to would be enough, all do too.
+fn tips(store: &Store) -> Vec<ObjectId> {
+    let is_commit = |id: &ObjectId| {
+        store.packs().iter().any(|pack| pack.kind(id) == Some(proto::git::object::Kind::Commit))
+    };
+    store.ids().filter(is_commit).take(fetch::MOST_HAVES).collect()
+}
+
+async fn receive(
+    packets: &mut Packets<'_>,
+    receiver: &mut Receiver,
+    mut progress: Progress<'_>,
+) -> Result<(), Error> {
+    let mut lines = Lines::default();
+    let context = packets.context.clone();
+    loop {
+        let packet = packets.next("in the middle of the pack").await?;
+        if packet == Packet::Flush {
+            break;
+        }
+        let payload = packet.payload("a part of a pack").map_err(|error| context.wrong(&error))?;
+        match sideband::split(payload).map_err(|error| context.wrong(&error))? {
+            Band::Data(octets) => receiver.push(octets).map_err(|error| context.wrong(&error))?,
+            Band::Progress(text) => {
+                if let Some(each) = &mut progress {
+                    lines.push(text, each);
+                }
+            }
+        }
+    }
+    if let Some(each) = progress {
+        lines.finish(each);
+    }
+    Ok(())
+}
+
+/// A pack without side bands: it says itself where it ends.
+async fn receive_bare(packets: &mut Packets<'_>, receiver: &mut Receiver) -> Result<(), Error> {
+    while !receiver.is_complete() {
+        let context = packets.context.clone();
+        match packets.octets().await? {
+            [] => return Err(packets.cut("in the middle of the pack")),
+            octets => receiver.push(octets).map_err(|error| context.wrong(&error))?,
+        }
+    }
+    Ok(())
+}

@@ -12,19 +12,10 @@ fn shown(heading: &str) -> String {
     block.split("```").next().expect("its end").to_string()
 }
 
-/// Flows of features that tests have and the image `default`, which the document is about, has not.
-const BEYOND_DEFAULT: [&str; 1] = ["git"];
-
-/// Whether the line is about one of these.
-fn is_beyond(line: &str) -> bool {
-    let mut words = line.split_whitespace().skip_while(|word| *word == "-");
-    words.next().is_some_and(|word| BEYOND_DEFAULT.contains(&word))
-}
-
 /// `text` without what differs from run to run: figures, pins, the width of columns, who gave the address.
 fn masked(text: &str) -> String {
     let mut out = String::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !is_beyond(line)) {
+    for line in text.lines().filter(|line| !line.is_empty()) {
         let line = line.split(" (DHCP from").next().unwrap_or_default();
         let words = line.split_whitespace().map(|word| match word.starts_with("--tls-auth") {
             true => "PIN".to_string(),

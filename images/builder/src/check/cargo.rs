@@ -10,7 +10,7 @@ use crate::toolchain;
 use crate::workspace::Workspace;
 
 /// Features of the program that are on by default: it must build without any of them, and with each alone.
-const FEATURES: [&str; 6] = ["", "http", "raw", "ssh", "tls", "udp"];
+const FEATURES: [&str; 7] = ["", "git", "http", "raw", "ssh", "tls", "udp"];
 
 /// rustfmt, clippy and rustdoc over the workspace's default members, and clippy over the program with fewer features.
 pub fn lint(workspace: &Workspace, tally: &mut Tally) {

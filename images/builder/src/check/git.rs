@@ -59,8 +59,11 @@ impl Repositories {
     /// `git daemon` for all of them.
     pub fn daemon(&mut self, port: u16) -> Result<Command> {
         let directory = self.directory()?;
-        let mut command = guard::command("git");
-        command.args(["daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
+        // `git daemon` is only the parent of the daemon, which would outlive it
+        let output = Command::new("git").arg("--exec-path").output().context("cannot run git")?;
+        let programs = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
+        let mut command = guard::command(programs.join("git-daemon"));
+        command.args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
         command.arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", directory.display())).arg(directory);
         without_configuration(&mut command);

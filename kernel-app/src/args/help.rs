@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 use proto::target::Scheme;
 
 /// The forms of targets, what each gives, and the scheme that decides whether this program serves it.
-const TARGETS: [(Scheme, &str, &str); 8] = [
+const TARGETS: [(Scheme, &str, &str); 9] = [
     (Scheme::Http, "http://HOST[:PORT]/…", "the page"),
     (Scheme::Https, "https://HOST[:PORT]/…", "the page"),
     (Scheme::Tcp, "tcp://HOST:PORT", "standard input or --send out, the answer until its end"),
@@ -17,6 +17,7 @@ const TARGETS: [(Scheme, &str, &str); 8] = [
         "ssh://[USER@]HOST[:PORT]",
         "what --exec gives at the server, with its exit status",
     ),
+    (Scheme::Git, "git://HOST[:PORT]/PATH", "what --git says of the repository"),
     (Scheme::Udp, "udp://HOST:PORT", "datagrams, answers until --wait"),
     (Scheme::Icmp, "icmp://HOST", "echo requests"),
     (Scheme::Raw, "raw://HOST?protocol=N", "payloads of IP protocol N"),
@@ -30,7 +31,7 @@ pub fn text(config: &Config) -> String {
          TARGETS\n",
     );
     for (_, form, gives) in TARGETS.iter().filter(|(scheme, ..)| features::serves(scheme)) {
-        let _ = writeln!(out, "  {form:<22} {gives}");
+        let _ = writeln!(out, "  {form:<24} {gives}");
     }
     for group in Group::included() {
         let _ = write!(out, "\n{}\n", group.title());

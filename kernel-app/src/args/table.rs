@@ -85,7 +85,7 @@ impl Argument {
 }
 
 impl Group {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Network,
         Self::Dns,
         Self::Race,

@@ -172,7 +172,9 @@ impl World {
             trace: Trace::default(),
         };
         let flows = &self.flows;
-        let ctx = flows.aim(&flows.derive(&Ctx::new()), &target, &Default::default());
+        let (ssh, tls) = Default::default();
+        let options = client::options::Flows { ssh: &ssh, tls: &tls };
+        let ctx = flows.aim(&flows.derive(&Ctx::new()), &target, options);
         let ctx = flows.git.ask(ctx.add(&flows.dialer, dialer), &target, service);
         let connect = async { self.registry.resolve(&ctx, &Policy::default()).await };
         match self.network.run(connect).unwrap() {

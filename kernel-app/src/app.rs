@@ -14,11 +14,13 @@ use client::trace::Trace;
 use client::{Cause, Error, Exit, Stage, features, options};
 use core::pin::Pin;
 use core::time::Duration;
+use futures_lite::future;
 use mimic::report::AttemptResult;
 use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::Target;
 use spin::Mutex;
 use stack::Net;
+use stack::vsock::Vsock;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -27,9 +29,9 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
-    let Machine { net, networks, stdin, mut stdout, mut stderr, boot } = machine;
+    let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, boot } = machine;
     let target = config.target.as_ref();
-    let run = target.map(|target| Run::new(application, config, &net, &networks, target));
+    let run = target.map(|target| Run::new(application, config, (&net, &vsock), &networks, target));
     let act = act(config, &net, run.as_ref(), stdin, &mut stdout, &mut *stderr);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -54,7 +56,7 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
     if let Err(error) = stderr.write_all(said.as_bytes()).and_then(|()| stderr.flush()) {
         log::debug!("standard error takes nothing: {error}");
     }
-    within(&*net, SETTLE, net.settle()).await;
+    within(&*net, SETTLE, future::zip(net.settle(), vsock.settle())).await;
     exit.code()
 }
 
@@ -108,7 +110,7 @@ impl<'a, A: Application> Run<'a, A> {
     fn new(
         application: &'a A,
         config: &'a Config,
-        net: &'a Arc<dyn Net>,
+        (net, vsock): (&'a Arc<dyn Net>, &Arc<dyn Vsock>),
         networks: &'a [(String, Arc<dyn Net>)],
         target: &'a Target,
     ) -> Self {
@@ -135,6 +137,7 @@ impl<'a, A: Application> Run<'a, A> {
             Some(_) => flows.ask_repository(ctx, target),
             None => ctx,
         };
+        let ctx = with_vsock(&flows, ctx, vsock);
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
         Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }
@@ -237,6 +240,16 @@ impl<'a, A: Application> Run<'a, A> {
             }
         }
     }
+}
+
+#[cfg(feature = "vsock")]
+fn with_vsock(flows: &Flows, ctx: Ctx, vsock: &Arc<dyn Vsock>) -> Ctx {
+    ctx.add(&flows.vsock.sockets, vsock.clone())
+}
+
+#[cfg(not(feature = "vsock"))]
+fn with_vsock(_: &Flows, ctx: Ctx, _: &Arc<dyn Vsock>) -> Ctx {
+    ctx
 }
 
 /// The stack's clock for the registry.

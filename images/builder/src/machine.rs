@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::manifest::{Memory, Net, Rng};
 use crate::secret::Secret;
+use crate::vsock::Vsock;
 use crate::words;
 
 /// Everything that decides QEMU's command line.
@@ -36,6 +37,8 @@ pub struct Machine {
     pub networks: Vec<Net>,
     /// Whether the kernel carries the frames of tap interfaces, past QEMU.
     pub vhost: bool,
+    /// The socket device, if there is to be one.
+    pub vsock: Option<Vsock>,
     /// The source of entropy.
     pub rng: Rng,
     /// Where all frames are captured.
@@ -75,6 +78,23 @@ impl Machine {
         if self.rng == Rng::Virtio {
             all.flags("-object rng-random,id=entropy,filename=/dev/urandom");
             all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
+        }
+        match &self.vsock {
+            Some(Vsock::Context(cid)) => {
+                all.pair("-device", format!("vhost-vsock-pci,guest-cid={cid},disable-legacy=on"));
+            }
+            Some(Vsock::Process(socket)) => {
+                // the process reads and writes the machine's memory itself
+                let memory =
+                    format!("memory-backend-memfd,id=memory,share=on,size={}", self.memory);
+                all.pair("-object", memory);
+                all.flags("-machine memory-backend=memory");
+                let mut path = OsString::from("socket,id=vsock,path=");
+                path.push(escape_commas(&socket.clone().into_os_string()));
+                all.pair("-chardev", path);
+                all.flags("-device vhost-user-vsock-pci,chardev=vsock,disable-legacy=on");
+            }
+            None => {}
         }
         // QEMU up to 7.2 would capture virtio's header before each frame, and frames that are not cut yet
         let plain = if self.pcap.is_some() { ",vnet_hdr=off" } else { "" };
@@ -188,6 +208,7 @@ mod tests {
             net: vec![Net::User],
             networks: vec![],
             vhost: false,
+            vsock: None,
             rng: Rng::Virtio,
             pcap: None,
             secrets: vec![],
@@ -227,6 +248,16 @@ mod tests {
         assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
         assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
         assert!(text.ends_with("-cpu\nqemu64"));
+    }
+
+    #[test]
+    fn the_socket_device_has_the_memory_that_it_needs() {
+        let text = line(&Machine { vsock: Some(Vsock::Context(7)), ..machine() });
+        assert!(text.contains("vhost-vsock-pci,guest-cid=7") && !text.contains("memory-backend"));
+        let vsock = Some(Vsock::Process("/a,b".into()));
+        let text = line(&Machine { vsock, memory: Memory(64 << 20), ..machine() });
+        assert!(text.contains("memory-backend-memfd,id=memory,share=on,size=64M\n"));
+        assert!(text.contains("socket,id=vsock,path=/a,,b\n"));
     }
 
     #[test]

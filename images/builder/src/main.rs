@@ -29,6 +29,7 @@ mod format;
 mod fresh;
 mod guard;
 mod input;
+mod install;
 mod linux;
 mod machine;
 mod manifest;
@@ -43,6 +44,7 @@ mod status;
 mod tap;
 mod toolchain;
 mod uhyve;
+mod vsock;
 mod words;
 mod workspace;
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::secret;
+use crate::vsock::Vsock;
 use crate::workspace::Workspace;
 
 /// One `images/NAME.toml`, checked.
@@ -54,13 +55,21 @@ pub struct Machine {
     pub cpu: String,
     /// Network devices, in the order in which the program finds them.
     pub net: Vec<Net>,
+    /// The socket device, if there is to be one.
+    pub vsock: Option<Vsock>,
     /// The source of entropy.
     pub rng: Rng,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { memory: Memory(64 << 20), cpu: "max".into(), net: vec![Net::User], rng: Rng::Virtio }
+        Self {
+            memory: Memory(64 << 20),
+            cpu: "max".into(),
+            net: vec![Net::User],
+            vsock: None,
+            rng: Rng::Virtio,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::failure::Failure;
 use crate::manifest::{self, Memory, Net, Rng, Target};
 use crate::secret::Secret;
+use crate::vsock::Vsock;
 use crate::workspace::Workspace;
 
 /// What `run --help` prints.
@@ -24,6 +25,7 @@ Run options:
   --target qemu|microvm|uhyve|unix   what boots it; unix: a process on the host's sockets (default: qemu)
   --accel auto|kvm|tcg               KVM only where it really works (default: auto)
   --net user|tap=IFNAME|none         a network device, repeatable (default: user; the host is 10.0.2.2)
+  --vsock cid=N|socket=PATH          a socket device: of the host's kernel, or of a vhost-user process
   --memory SIZE                      the machine's memory, such as 32M (default: the image's manifest)
   --image NAME                       the manifest images/NAME.toml (default: default)
   --path DIR                         a project of `cargo image new`: the manifest DIR/NAME.toml (default: image)
@@ -42,10 +44,11 @@ Exit code: the program's, and 124 when --kill-after ended it:
   69 could not connect · 70 our fault · 75 timed out · 76 protocol error · 77 authentication refused
 ";
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "target",
     "accel",
     "net",
+    "vsock",
     "memory",
     "image",
     "path",
@@ -68,6 +71,8 @@ pub struct Options {
     pub accel: Accel,
     /// `--net`, in order; the manifest's if absent, empty for `none`.
     pub net: Option<Vec<Net>>,
+    /// `--vsock`; the manifest's if absent.
+    pub vsock: Option<Vsock>,
     /// `--memory`; the manifest's if absent.
     pub memory: Option<Memory>,
     /// `--image`.
@@ -100,6 +105,7 @@ impl Default for Options {
             target: None,
             accel: Accel::Auto,
             net: None,
+            vsock: None,
             memory: None,
             image: "default".into(),
             path: None,
@@ -135,6 +141,7 @@ impl Options {
                     let net = Net::parse(&text).map_err(Failure::usage)?;
                     options.net.get_or_insert_default().extend(net);
                 }
+                Arg::Long("vsock") => options.vsock = Some(value(&mut parser)?),
                 Arg::Long("memory") => options.memory = Some(value(&mut parser)?),
                 Arg::Long("image") => {
                     image = Some(parser.value().and_then(ValueExt::string).map_err(usage)?);
@@ -262,6 +269,7 @@ mod tests {
             "--net=user",
             "--net",
             "tap=t0",
+            "--vsock=cid=3",
             "--image",
             "other",
             "--path=p",
@@ -280,6 +288,7 @@ mod tests {
             target: Some(Target::Unix),
             accel: Accel::Tcg,
             net: Some(vec![Net::User, Net::Tap("t0".into())]),
+            vsock: Some(Vsock::Context(3)),
             memory: None,
             image: "other".into(),
             path: Some("p".into()),

@@ -119,6 +119,7 @@ fn prepare(
                 networks,
                 // what the kernel carries past QEMU, QEMU cannot capture
                 vhost: options.pcap.is_none() && tap::has_vhost(),
+                vsock: options.vsock.clone().or_else(|| machine.vsock.clone()),
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
                 secrets,
@@ -177,6 +178,7 @@ fn of_the_machine(options: &Options) -> Vec<&'static str> {
 /// The given options that are about QEMU's devices.
 fn of_qemu(options: &Options) -> Vec<&'static str> {
     [
+        (options.vsock.is_some(), "vsock"),
         (options.rng.is_some(), "rng"),
         (options.pcap.is_some(), "pcap"),
         (!options.qemu_args.is_empty(), "qemu-arg"),

@@ -18,6 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::io::{AssertAsync, empty};
 use spin::Mutex;
 use stack::smol::{self, Idle, Stack, SystemClock};
+use stack::vsock::{Absent, HEAD, PacketDevice, Sockets, Vsock};
 use stack::{Multihomed, Net};
 use std::io;
 use std::sync::Arc;
@@ -81,7 +82,7 @@ fn serve<F: Future<Output = u8>>(
     boot: Duration,
     main: impl FnOnce(Machine) -> F,
 ) -> u8 {
-    let Parts { stacks, names, idle, streams } = parts;
+    let Parts { stacks, names, sockets, idle, streams } = parts;
     let mut nets = stacks.iter().map(|stack| Arc::new(stack.clone()) as Arc<dyn Net>);
     let first = nets.next().expect("there is always the first network");
     let networks: Vec<_> = names.into_iter().zip(nets).collect();
@@ -99,10 +100,14 @@ fn serve<F: Future<Output = u8>>(
         None => (Box::new(empty()) as Input, Box::new(AssertAsync::new(io::stdout())) as Output),
     };
     let stderr = Box::new(io::stderr());
-    let machine = Machine { net, networks, stdin, stdout, stderr, boot: Some(boot) };
+    let vsock: Arc<dyn Vsock> = match &sockets {
+        Some(sockets) => Arc::new(sockets.clone()),
+        None => Arc::new(Absent),
+    };
+    let machine = Machine { net, vsock, networks, stdin, stdout, stderr, boot: Some(boot) };
     let service = || {
         streams.as_ref().map(Streams::wake);
-        false
+        sockets.as_ref().is_some_and(Sockets::poll)
     };
     smol::block_on(&stacks, &idle, service, main(machine))
 }
@@ -118,6 +123,8 @@ struct Parts {
     stacks: Vec<Stack<Device>>,
     /// Of the further networks.
     names: Vec<String>,
+    /// Over the socket device, if there is one.
+    sockets: Option<Sockets<Packets>>,
     idle: Interrupt,
     /// None where the machine has no such ports: then the serial console takes the output.
     streams: Option<Streams>,
@@ -138,7 +145,7 @@ impl Failure {
 fn set_up(config: &Config) -> Result<Parts, Failure> {
     let ring0 = Ring0::new().map_err(|error| Failure::new(Exit::Software, error))?;
     let machine = virtio_net::Machine::new(ring0, &Kernel);
-    let Devices { nets, rng, console, lines, skipped } = machine.discover();
+    let Devices { nets, rng, console, vsock, lines, skipped } = machine.discover();
     for device in &skipped {
         log::warn!("not used: {device}");
     }
@@ -154,9 +161,17 @@ fn set_up(config: &Config) -> Result<Parts, Failure> {
         let device = choose(&mut nets, config, network, &format!("{name}-interface"))?;
         stacks.push(start(device, network, clock)?);
     }
+    let sockets = match vsock {
+        Some(vsock) if has_entropy(config)? => {
+            let mut random = [0; 4];
+            hermit::entropy::fill(&mut random).map_err(|text| Failure::new(Exit::Connect, text))?;
+            Some(Sockets::new(Packets(vsock), u32::from_ne_bytes(random)))
+        }
+        _ => None,
+    };
     let names = config.networks.iter().map(|(name, _)| name.clone()).collect();
     let streams = console.and_then(|console| Streams::new(console, &idle));
-    Ok(Parts { stacks, names, idle, streams })
+    Ok(Parts { stacks, names, sockets, idle, streams })
 }
 
 /// The device that is to serve a network, which `argument` says. None without a source of randomness: ports and sequence numbers are
@@ -175,21 +190,27 @@ fn choose(
         let text = format!("--{argument}={wanted}: the network devices are 0 to {}", count - 1);
         return Err(Failure::new(Exit::Usage, text));
     }
-    if !hermit::entropy::is_ready() {
-        return match &config.target {
-            Some(target) if !config.run.check => {
-                let (stage, target) = (Stage::Network, target.to_string());
-                let error = Error { stage, target, cause: Cause::Unable(no_entropy()) };
-                Err(Failure::new(error.exit(), error))
-            }
-            _ => Ok(None),
-        };
+    if !has_entropy(config)? {
+        return Ok(None);
     }
     let device = nets[wanted].take();
     if device.as_ref().is_some_and(|device| !device.link_up()) {
         log::warn!("the link of network device {wanted} is down");
     }
     Ok(device)
+}
+
+/// Whether there is a source of randomness; it may lack only where nothing is to be connected to.
+fn has_entropy(config: &Config) -> Result<bool, Failure> {
+    let ready = hermit::entropy::is_ready();
+    match &config.target {
+        Some(target) if !ready && !config.run.check => {
+            let (stage, target) = (Stage::Network, target.to_string());
+            let error = Error { stage, target, cause: Cause::Unable(no_entropy()) };
+            Err(Failure::new(error.exit(), error))
+        }
+        _ => Ok(ready),
+    }
 }
 
 fn start(
@@ -221,6 +242,47 @@ fn seed(mut rng: Rng<Ring0, Transport>, idle: &Interrupt) {
         None => log::warn!("the entropy device does not answer"),
     }
     octets.fill(0);
+}
+
+/// The socket device, as the stack wants it.
+struct Packets(virtio_net::Vsock<Ring0, Transport>);
+
+impl PacketDevice for Packets {
+    fn cid(&self) -> u64 {
+        self.0.cid()
+    }
+
+    fn receive(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        self.0.receive(take)
+    }
+
+    fn capacity(&self) -> usize {
+        virtio_net::Vsock::<Ring0, Transport>::PACKET - HEAD
+    }
+
+    fn can_send(&mut self) -> bool {
+        self.0.can_send()
+    }
+
+    fn send(&mut self, head: &[u8], payload: &[u8]) {
+        self.0.send(head, payload);
+    }
+
+    fn announce(&mut self) {
+        self.0.announce();
+    }
+
+    fn arm(&mut self, writes: bool) -> bool {
+        self.0.arm(writes)
+    }
+
+    fn is_idle(&mut self) -> bool {
+        self.0.is_idle()
+    }
+
+    fn has_lost(&mut self) -> bool {
+        self.0.has_lost()
+    }
 }
 
 /// The kernel's side of interrupts.

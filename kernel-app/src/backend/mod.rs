@@ -23,6 +23,7 @@ pub use unix::{asides, exit, run};
 use client::sink::{Input, Output};
 use core::time::Duration;
 use stack::Net;
+use stack::vsock::Vsock;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ use std::sync::Arc;
 pub struct Machine {
     /// Sockets and the clock.
     pub net: Arc<dyn Net>,
+    /// Streams to the hypervisor, beside any network.
+    pub vsock: Arc<dyn Vsock>,
     /// The further networks alone, with their names; [`Self::net`] is all of them.
     pub networks: Vec<(String, Arc<dyn Net>)>,
     /// Standard input; nothing is asked of it before the first read.

@@ -6,7 +6,7 @@ use crate::config::Config;
 use blocking::Unblock;
 use core::future::Future;
 use stack::Net;
-use stack::host::HostNet;
+use stack::host::{HostNet, HostVsock};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
         // the host chooses the network for each destination, whichever was meant
         networks: config.networks.iter().map(|(name, _)| (name.clone(), net.clone())).collect(),
         net,
+        vsock: Arc::new(HostVsock),
         stdin: Box::new(Unblock::with_capacity(BUFFER, Stdin { ended: false })),
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
         stderr: Box::new(std::io::stderr()),

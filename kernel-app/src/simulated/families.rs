@@ -57,6 +57,7 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
     let (stdout, stderr) = (Captured::default(), Captured::default());
     let machine = Machine {
         net: Arc::new(client),
+        vsock: Arc::new(stack::vsock::Absent),
         networks: Vec::new(),
         stdin: Box::new(futures_lite::io::empty()),
         stdout: Box::new(stdout.clone()),

@@ -153,6 +153,7 @@ fn boot_beside(
         Ok(config) => {
             let machine = Machine {
                 net: Arc::new(world.client().net.clone()),
+                vsock: Arc::new(stack::vsock::Absent),
                 networks: Vec::new(),
                 stdin,
                 stdout: Box::new(stdout.clone()),

@@ -26,8 +26,11 @@ pub const TLS: Feature = Feature { name: "tls", included: cfg!(feature = "tls") 
 /// The flow `udp`.
 pub const UDP: Feature = Feature { name: "udp", included: cfg!(feature = "udp") };
 
+/// The flow `vsock`.
+pub const VSOCK: Feature = Feature { name: "vsock", included: cfg!(feature = "vsock") };
+
 /// The schemes that the crate's flows serve when all of them are compiled in, and what each needs.
-static SCHEMES: [(Scheme, &[Feature]); 10] = [
+static SCHEMES: [(Scheme, &[Feature]); 11] = [
     (Scheme::Git, &[GIT]),
     (Scheme::Http, &[HTTP]),
     (Scheme::Https, &[HTTP, TLS]),
@@ -38,6 +41,7 @@ static SCHEMES: [(Scheme, &[Feature]); 10] = [
     (Scheme::Tcp, &[]),
     (Scheme::Tls, &[TLS]),
     (Scheme::Udp, &[UDP]),
+    (Scheme::Vsock, &[VSOCK]),
 ];
 
 /// The features that a scheme needs and that are not compiled in; `None` where no flow of the crate serves it

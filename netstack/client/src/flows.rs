@@ -8,6 +8,7 @@
 //!          ├─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
 //!          └─► ssh-lower ───────────► ssh (ssh, user@host:path) ◄── ssh-settings, ssh-user, ssh-exec
 //!  scheme ─── decides which of them is derived
+//! sockets, place ─────────────────► vsock (vsock)
 //! ```
 //!
 //! An application adds its own protocol beside these, or replaces `lower` to run TLS over something else.
@@ -25,6 +26,8 @@ use crate::flow::tcp;
 use crate::flow::tls;
 #[cfg(feature = "udp")]
 use crate::flow::udp;
+#[cfg(feature = "vsock")]
+use crate::flow::vsock;
 use crate::options;
 use core::time::Duration;
 use mimic::{Ctx, Key, Registry};
@@ -91,6 +94,7 @@ flows! {
     #[cfg(feature = "udp")] udp,
     #[cfg(feature = "raw")] raw,
     #[cfg(feature = "git")] git,
+    #[cfg(feature = "vsock")] vsock,
 }
 
 impl Flows {

@@ -130,6 +130,14 @@ impl Target {
         self.port.or(self.scheme.default_port().map(u32::from))
     }
 
+    /// The context identifier of a `vsock` target.
+    pub fn context(&self) -> Option<u32> {
+        match &self.host {
+            Host::Name(name) if self.scheme == Scheme::Vsock => context(name),
+            _ => None,
+        }
+    }
+
     /// The IP protocol number of a `raw` target's query.
     pub fn ip_protocol(&self) -> Option<u8> {
         let query = self.query.as_deref()?;
@@ -190,6 +198,9 @@ impl Target {
         };
         match target.scheme {
             Scheme::Raw if target.ip_protocol().is_none() => Err(Error::NoProtocol),
+            Scheme::Vsock if target.context().is_none() => {
+                Err(Error::Context { text: target.host.to_string() })
+            }
             _ => Ok(target),
         }
     }
@@ -301,6 +312,12 @@ fn host(authority: &Authority<'_>, scheme: &Scheme) -> Result<Host, Error> {
     }
 }
 
+/// A context identifier: all 32 bits but for "any" (virtio 1.2 §5.10.4).
+fn context(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    text.parse().ok().filter(|cid| digits && *cid != u32::MAX)
+}
+
 fn literal(text: &str) -> Option<Host> {
     match text.parse() {
         Ok(address) => Some(Host::Ip(address)),
@@ -370,6 +387,11 @@ fn percent_decode(text: &str) -> Option<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
+    /// Not a context identifier of `vsock`.
+    Context {
+        /// What was given.
+        text: String,
+    },
     /// The host is neither an address nor a host name.
     HostName {
         /// What was given.
@@ -406,6 +428,10 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Context { text } => write!(
+                f,
+                "`{text}` is no context identifier; expected vsock://CID:PORT with a number, 2 is the hypervisor"
+            ),
             Self::HostName { host } => write!(f, "`{host}` is neither an address nor a host name"),
             Self::NoHost => f.write_str("the URI names no host; expected SCHEME://HOST…"),
             Self::NoPort { scheme } => {

@@ -7,6 +7,8 @@
 //! - `host` (feature `host`): the host system's sockets;
 //! - [`sim`]: smoltcp over a simulated wire, under a virtual clock, for tests;
 //! - [`Multihomed`]: several of these, each for the destinations that it leads to.
+//!
+//! [`vsock`] is the other seam of this kind: streams to the hypervisor, without any network.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ mod net;
 pub mod sim;
 pub mod smol;
 mod time;
+pub mod vsock;
 
 pub use error::{Error, Unreachable};
 pub use multihomed::Multihomed;

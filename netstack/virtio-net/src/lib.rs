@@ -1,8 +1,9 @@
 //! Virtio devices from ring 0 of a unikernel: found on PCI, driven on `virtio-drivers`' virtqueues,
-//! seen as a smoltcp network device, as byte streams and as a source of entropy.
+//! seen as a smoltcp network device, as byte streams, as a source of entropy and as
+//! a carrier of packets to the hypervisor.
 //!
 //! ```text
-//!   Machine::discover ─▶ pci (enumerate, BARs, MSI-X) ─▶ transport (virtio-pci) ─▶ net · console · rng
+//!   Machine::discover ─▶ pci (enumerate, BARs, MSI-X) ─▶ transport (virtio-pci) ─▶ net · console · rng · vsock
 //!                             │                              │                        │
 //!   platform: traits      ConfigSpace                    Registers              queue ─▶ dma ─▶ Hal
 //!                             └──────────── ring0 (ports, page tables, asm) ─────────────┘
@@ -34,6 +35,7 @@ pub mod ring0;
 pub mod rng;
 pub mod setup;
 pub mod transport;
+pub mod vsock;
 
 #[cfg(test)]
 mod fake;
@@ -46,3 +48,4 @@ pub use self::net::{Counters, NetDevice};
 pub use self::queue::Fault;
 pub use self::rng::{Rng, RngError};
 pub use self::setup::SetupError;
+pub use self::vsock::Vsock;

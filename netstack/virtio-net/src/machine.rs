@@ -14,6 +14,7 @@ use crate::platform::{Interrupts, Platform, Registers};
 use crate::rng::Rng;
 use crate::setup::SetupError;
 use crate::transport::{self, PciTransport};
+use crate::vsock::Vsock;
 
 /// A machine whose devices all raise one interrupt vector, counted in one word: whoever waits for
 /// that word to move waits for all of them.
@@ -30,6 +31,8 @@ pub struct Devices<P: Platform> {
     pub rng: Option<Rng<P::Hal, PciTransport<P>>>,
     /// The first console.
     pub console: Option<Console<P::Hal, PciTransport<P>>>,
+    /// The first socket device.
+    pub vsock: Option<Vsock<P::Hal, PciTransport<P>>>,
     /// The interrupt lines in use.
     pub lines: Lines<P::Registers>,
     /// Virtio devices that are not in use, and why.
@@ -76,6 +79,7 @@ impl<P: Platform> Machine<P> {
             nets: Vec::new(),
             rng: None,
             console: None,
+            vsock: None,
             lines: Lines(Arc::default()),
             skipped: Vec::new(),
         };
@@ -107,6 +111,7 @@ impl<P: Platform> Machine<P> {
             DeviceType::Network => false,
             DeviceType::EntropySource => devices.rng.is_some(),
             DeviceType::Console => devices.console.is_some(),
+            DeviceType::Socket => devices.vsock.is_some(),
             other => return Err(SetupError::UnsupportedType(other)),
         };
         if surplus {
@@ -122,6 +127,7 @@ impl<P: Platform> Machine<P> {
                 devices.nets.push(NetDevice::new(transport, mac)?);
             }
             DeviceType::EntropySource => devices.rng = Some(Rng::new(transport)?),
+            DeviceType::Socket => devices.vsock = Some(Vsock::new(transport)?),
             _ => devices.console = Some(Console::new(transport)?),
         }
         devices.lines.0.lock().extend(line);

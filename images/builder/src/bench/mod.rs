@@ -60,6 +60,7 @@ pub fn bench(
         cpu: manifest.machine.cpu.clone(),
         vhost: false,
         net: manifest.machine.net.clone(),
+        vsock: None,
         networks: Vec::new(),
         rng: manifest.machine.rng,
         pcap: None,

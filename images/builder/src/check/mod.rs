@@ -25,6 +25,7 @@ mod scenario;
 mod sshd;
 mod threads;
 mod variants;
+mod vsock;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -141,7 +142,7 @@ fn scenarios(
         .into_iter()
         .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
         .collect::<Vec<_>>();
-    let of_machines = [&machines::TESTS[..], &variants::TESTS].concat();
+    let of_machines = [&machines::TESTS[..], &variants::TESTS, &vsock::TESTS].concat();
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()

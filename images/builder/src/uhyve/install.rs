@@ -1,23 +1,22 @@
 //! Where uhyve comes from: the user's own if it is of the right version, else the registry.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::failure::{Failure, code};
-use crate::toolchain;
+use crate::install::Package;
 use crate::workspace::Workspace;
 
-/// The release that is installed. Its device and its files are what the program knows.
-const RELEASE: &str = "0.10.0";
+/// What is installed. Its device and its files are what the program knows.
+const UHYVE: Package = Package { name: "uhyve", release: "0.10.0" };
 /// What versions of the user's own begin with that will do as well.
 const SERIES: &str = "0.10.";
 
 /// A uhyve that will do, if there is one: installed by us, or in PATH.
 pub fn find(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let installed = directory(workspace).join("bin/uhyve");
+    let installed = UHYVE.program(workspace);
     if installed.is_file() {
         return Ok(installed);
     }
@@ -41,32 +40,8 @@ pub fn find_or_install(workspace: &Workspace, verbose: bool) -> Result<PathBuf> 
         Ok(program) => return Ok(program),
         Err(missing) => missing,
     };
-    eprintln!("{missing}: installing {RELEASE} from the registry");
-    let directory = directory(workspace);
-    fs::create_dir_all(&directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    let mut cargo = toolchain::host_cargo();
-    cargo.args(["install", "--locked", "uhyve", "--version", RELEASE, "--root"]).arg(&directory);
-    if !verbose {
-        cargo.arg("--quiet");
-    }
-    let status = cargo
-        .current_dir(&directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(std::io::stderr()))
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        let cause = format!(
-            "{missing}, and cargo could not install it; try: cargo install --locked uhyve --version {RELEASE}"
-        );
-        return Err(Failure::new(code::SOFTWARE, cause).into());
-    }
+    UHYVE.install(workspace, &missing.to_string(), verbose)?;
     Ok(find(workspace)?)
-}
-
-fn directory(workspace: &Workspace) -> PathBuf {
-    workspace.tools().join("uhyve")
 }
 
 /// What it says of itself: `uhyve 0.10.0`.
@@ -82,7 +57,7 @@ mod tests {
 
     #[test]
     fn the_release_is_of_the_series() {
-        assert!(RELEASE.starts_with(SERIES));
+        assert!(UHYVE.release.starts_with(SERIES));
         assert_eq!(version(&"/no/such/uhyve".into()), None);
     }
 }

@@ -9,6 +9,7 @@ pub mod git;
 pub mod lower;
 #[cfg(feature = "raw")]
 pub mod raw;
+pub mod socket;
 #[cfg(feature = "ssh")]
 pub mod ssh;
 pub mod tcp;
@@ -16,6 +17,8 @@ pub mod tcp;
 pub mod tls;
 #[cfg(feature = "udp")]
 pub mod udp;
+#[cfg(feature = "vsock")]
+pub mod vsock;
 
 use crate::flows::Flows;
 use crate::options;

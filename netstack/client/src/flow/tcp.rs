@@ -1,15 +1,12 @@
 //! TCP as a flow.
 
+use super::socket::{Connection, Socket};
 use crate::dialer::Dialer;
 use crate::error::Error;
 use crate::features;
 use crate::flows::Flows;
 use core::fmt;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
-use futures_io::AsyncWrite as _;
-use mimic::flow::Error as FlowError;
-use mimic::{Ctx, Handle, Registry, Shutdown, req};
+use mimic::{Ctx, Handle, Registry, req};
 use proto::target::{Host, Scheme};
 use stack::TcpStream;
 use std::sync::Arc;
@@ -44,7 +41,7 @@ impl mimic::Protocol for Tcp {
     async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<Flow, Error> {
         let Endpoint { dialer, host, port, https } = &*endpoint;
         let stream = dialer.resolve(host, &[*port], *https).await?;
-        Ok(Flow { stream: Some(stream) })
+        Ok(Socket::new(stream))
     }
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,63 +71,14 @@ impl super::Entry for Entry {
 }
 
 /// A TCP connection.
-pub struct Flow {
-    /// `None` once closed.
-    stream: Option<Box<dyn TcpStream>>,
-}
+pub type Flow = Socket<dyn TcpStream>;
 
-impl Flow {
-    fn stream(&mut self) -> Result<&mut dyn TcpStream, FlowError> {
-        match &mut self.stream {
-            Some(stream) => Ok(&mut **stream),
-            None => Err(FlowError::Closed),
-        }
-    }
-}
-
-impl mimic::Flow for Flow {
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<Result<usize, FlowError>> {
-        Pin::new(self.stream()?).poll_read(cx, buf).map_err(FlowError::from)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize, FlowError>> {
-        Pin::new(self.stream()?).poll_write(cx, buf).map_err(FlowError::from)
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        Pin::new(self.stream()?).poll_flush(cx).map_err(FlowError::from)
-    }
-
-    fn poll_shutdown(
-        &mut self,
-        cx: &mut Context<'_>,
-        how: Shutdown,
-    ) -> Poll<Result<(), FlowError>> {
-        let stream = self.stream()?;
-        if how != Shutdown::Read {
-            ready!(Pin::new(&mut *stream).poll_close(cx)).map_err(FlowError::from)?;
-        }
-        if how != Shutdown::Write {
-            stream.shutdown_read();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FlowError>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-        let closed = ready!(Pin::new(stream).poll_close(cx)).map_err(FlowError::from);
-        self.stream = None;
-        Poll::Ready(closed)
+impl Connection for dyn TcpStream {
+    fn shutdown_read(&mut self) {
+        TcpStream::shutdown_read(self);
     }
 
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.stream {
-            Some(stream) => write!(f, "tcp {}", stream.peer_addr()),
-            None => f.write_str("tcp (closed)"),
-        }
+        write!(f, "tcp {}", self.peer_addr())
     }
 }

@@ -8,6 +8,9 @@
 mod datagram;
 mod raw;
 mod tcp;
+mod vsock;
+
+pub use vsock::HostVsock;
 
 use core::future::{Future, ready};
 use core::net::{IpAddr, SocketAddr};

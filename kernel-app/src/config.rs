@@ -222,7 +222,10 @@ impl Config {
     pub fn git_action(&self) -> Option<options::GitAction> {
         let scheme = self.target.as_ref().map(|target| &target.scheme);
         match (scheme, self.git.action) {
-            (Some(Scheme::Git | Scheme::Scp), action) => Some(action.unwrap_or_default()),
+            (Some(Scheme::Git), action) => Some(action.unwrap_or_default()),
+            (Some(Scheme::Scp), action) if self.ssh.exec.is_none() => {
+                Some(action.unwrap_or_default())
+            }
             (_, action) => action,
         }
     }

@@ -7,7 +7,7 @@ use core::fmt::Write as _;
 use proto::target::Scheme;
 
 /// The forms of targets, what each gives, and the scheme that decides whether this program serves it.
-const TARGETS: [(Scheme, &str, &str); 9] = [
+const TARGETS: [(Scheme, &str, &str); 10] = [
     (Scheme::Http, "http://HOST[:PORT]/…", "the page"),
     (Scheme::Https, "https://HOST[:PORT]/…", "the page"),
     (Scheme::Tcp, "tcp://HOST:PORT", "standard input or --send out, the answer until its end"),
@@ -18,6 +18,7 @@ const TARGETS: [(Scheme, &str, &str); 9] = [
         "what --exec gives at the server, with its exit status",
     ),
     (Scheme::Git, "git://HOST[:PORT]/PATH", "what --git says of the repository"),
+    (Scheme::Scp, "USER@HOST:PATH", "the same over SSH, as at ssh://…/PATH with --git"),
     (Scheme::Udp, "udp://HOST:PORT", "datagrams, answers until --wait"),
     (Scheme::Icmp, "icmp://HOST", "echo requests"),
     (Scheme::Raw, "raw://HOST?protocol=N", "payloads of IP protocol N"),

@@ -178,6 +178,9 @@ fn check(config: &mut Config) -> Result<(), Error> {
     if let Err(error) = config.race.check() {
         return Err(Error::Syntax { reason: format!("happy eyeballs: {error}") });
     }
+    if config.git.action.is_some() && config.ssh.exec.is_some() {
+        return Err(Error::Conflict { name: "git".into(), other: "exec".into() });
+    }
     if config.git_action() == Some(GitAction::Cat) && config.git.path.is_none() {
         return Err(Error::Needs { name: "git=cat".into(), other: "path".into() });
     }
@@ -186,7 +189,7 @@ fn check(config: &mut Config) -> Result<(), Error> {
         && target.repository().is_none()
     {
         let reason = format!(
-            "`{target}` names no repository; expected git://HOST/PATH, USER@HOST:PATH or http(s)://HOST/PATH"
+            "`{target}` names no repository; expected git://HOST/PATH, USER@HOST:PATH, ssh://USER@HOST/PATH or http(s)://HOST/PATH"
         );
         return Err(Error::Target { reason });
     }

@@ -165,7 +165,9 @@ impl Target {
             Some(home) if home.starts_with('~') => home.to_owned(),
             _ => path,
         };
-        (!path.trim_matches('/').is_empty() && !path.contains(char::is_control)).then_some(path)
+        // a program that is given the path takes a dash for an option
+        let is_one = !path.trim_matches('/').is_empty() && !path.starts_with('-');
+        (is_one && !path.contains(char::is_control)).then_some(path)
     }
 
     /// Host and, where it is not the scheme's own, port: an HTTP `Host` field (RFC 9110 §7.2).

@@ -130,12 +130,13 @@ pub fn read_all(directory: &Path) -> Result<Vec<Scenario>> {
 
 fn parse(text: &str) -> Result<Vec<Scenario>> {
     let table: Table = toml::from_str(text)?;
-    for scenario in &table.scenario {
+    let rows: Vec<_> = table.scenario.iter().flat_map(|row| table.expand(row)).collect();
+    for scenario in &rows {
         if !scenario.run.is_empty() && scenario.targets.contains(&Target::Unix) {
             bail!("`{}` has options for a machine but runs on unix too", scenario.name);
         }
     }
-    Ok(table.scenario)
+    Ok(rows)
 }
 
 /// Replaces every `{name}` in `text` by what `value` gives for it; `{{` is a brace.
@@ -163,6 +164,46 @@ pub fn fill(text: &str, value: &mut dyn FnMut(&str) -> Result<String>) -> Result
 struct Table {
     #[serde(default)]
     scenario: Vec<Scenario>,
+    #[serde(default)]
+    over: Vec<Over>,
+}
+
+/// A way to what rows of the file are about: one whose target begins with `{over}` runs over each.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Over {
+    name: String,
+    /// What `{over}` stands for.
+    at: String,
+    /// Further arguments and secrets.
+    #[serde(default)]
+    arguments: Vec<String>,
+    #[serde(default)]
+    secrets: BTreeMap<String, String>,
+    /// A part of the names of the rows that it is for; all without.
+    #[serde(default)]
+    rows: String,
+    #[serde(default)]
+    root: bool,
+}
+
+impl Table {
+    fn expand(&self, row: &Scenario) -> Vec<Scenario> {
+        let Some(place) = row.arguments.first().and_then(|it| it.strip_prefix("{over}")) else {
+            return vec![row.clone()];
+        };
+        let over = self.over.iter().filter(|over| row.name.contains(&over.rows));
+        let one = |over: &Over| {
+            let mut one = row.clone();
+            one.name = format!("{} over {}", row.name, over.name);
+            one.arguments[0] = format!("{}{place}", over.at);
+            one.arguments.extend(over.arguments.iter().cloned());
+            one.secrets.extend(over.secrets.clone());
+            one.root |= over.root;
+            one
+        };
+        over.map(one).collect()
+    }
 }
 
 fn both() -> Vec<Target> {
@@ -198,6 +239,23 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn rows_run_over_each_way() {
+        let rows = parse(
+            "[[over]]\nname = 'a'\nat = 'x://{p}'\n\
+             [[over]]\nname = 'b'\nat = 'y://{p}'\narguments = ['--z']\nroot = true\n\
+             [[over]]\nname = 'c'\nat = 'z://{p}'\nrows = 'other'\n\
+             [[scenario]]\nname = 'row'\narguments = ['{over}/1', '--w']\n\
+             [[scenario]]\nname = 'plain'\narguments = ['u']",
+        );
+        let rows = rows.unwrap();
+        let names: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["row over a", "row over b", "plain"]);
+        assert_eq!(rows[0].arguments, ["x://{p}/1", "--w"]);
+        assert_eq!(rows[1].arguments, ["y://{p}/1", "--w", "--z"]);
+        assert!(rows[1].root && !rows[0].root);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::guard;
 
 /// Servers by name, and what makes them different; the first word says which host key they have.
-const SERVERS: [(&str, &str, &str); 22] = [
+const SERVERS: [(&str, &str, &str); 24] = [
     ("sshd", "ed25519", ""),
     ("sshd-rekey", "ed25519", "RekeyLimit 1M"),
     ("sshd-kex-curve25519", "ed25519", "KexAlgorithms curve25519-sha256"),
@@ -37,11 +37,13 @@ const SERVERS: [(&str, &str, &str); 22] = [
         "AuthenticationMethods keyboard-interactive\nUsePAM yes\nKbdInteractiveAuthentication yes",
     ),
     ("sshd-banner", "ed25519", "Banner {directory}/banner"),
+    ("sshd-git", "ed25519", "AcceptEnv GIT_PROTOCOL"),
+    ("sshd-git-shell", "ed25519", "AcceptEnv GIT_PROTOCOL"),
 ];
 
-/// Those with an account of their own, `tester` with the password `hunter2`: they see other files of accounts than this host
-/// has, which takes root.
-const WITH_ACCOUNT: [&str; 3] = ["sshd-password", "sshd-both", "sshd-questions"];
+/// Those with accounts of their own, `tester` with the password `hunter2` and `git` with git's shell: they see other files of
+/// accounts than this host has, which takes root.
+const WITH_ACCOUNTS: [&str; 4] = ["sshd-password", "sshd-both", "sshd-questions", "sshd-git-shell"];
 
 /// Keys by name, and what `ssh-keygen` is told to make them; the last is encrypted.
 const KEYS: [(&str, &[&str]); 6] = [
@@ -121,7 +123,7 @@ impl Keys {
         );
         let file = self.directory.join(format!("{name}.conf"));
         fs::write(&file, text)?;
-        if !WITH_ACCOUNT.contains(&name) {
+        if !WITH_ACCOUNTS.contains(&name) {
             let mut command = guard::command(PROGRAM);
             command.args(["-D", "-e", "-f"]).arg(file);
             return Ok(command);
@@ -132,8 +134,12 @@ impl Keys {
             Ok(format!("mount --bind {directory}/{file} /etc/{file} && "))
         };
         let hash = run(Command::new("openssl").args(["passwd", "-6", "hunter2"]))?;
-        let mut script = account("passwd", "tester:x:0:0::/:/bin/sh\n".into())?;
-        script += &account("shadow", format!("tester:{}:19000:0:99999:7:::\n", hash.trim()))?;
+        let mut script =
+            account("passwd", "tester:x:0:0::/:/bin/sh\ngit:x:0:0::/:/usr/bin/git-shell\n".into())?;
+        script += &account(
+            "shadow",
+            format!("tester:{}:19000:0:99999:7:::\ngit:*:19000:0:99999:7:::\n", hash.trim()),
+        )?;
         fs::write(
             self.directory.join("pam"),
             "auth required pam_unix.so\naccount required pam_permit.so\nsession required pam_permit.so\n",

@@ -1,16 +1,21 @@
 //! `git://` as a flow: TCP, and the line that asks a git daemon for a repository. What follows is the smart protocol.
 //!
 //! Every flow that speaks it begins so, whichever way it goes: the server's first words can be read at once, and
-//! [`crate::git`] never learns which flow it has. The keys that say what is asked for are here.
+//! [`crate::git`] never learns which flow it has. The keys that say what is asked for are here; where commands can be run
+//! (`ssh`), the command that serves the repository is derived from them.
 
 use crate::error::Error;
 use crate::features;
+#[cfg(feature = "ssh")]
+use crate::flow::ssh::Exec;
 use crate::flow::tcp;
 use crate::flows::Flows;
 use core::fmt;
 use mimic::{BoxFlow, Ctx, Handle, Key, Registry, req};
 pub use proto::git::advertisement::Service;
 use proto::git::advertisement::daemon_request;
+#[cfg(feature = "ssh")]
+use proto::git::advertisement::{shell_command, version_parameter};
 use proto::target::{Scheme, Target};
 use std::sync::Arc;
 
@@ -50,6 +55,16 @@ impl mimic::Protocol for Git {
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", authority(&endpoint.tcp), endpoint.path)
+    }
+}
+
+/// What serves the repository over SSH. Servers that take the variable from nobody answer in protocol 0.
+#[cfg(feature = "ssh")]
+fn command(service: Service, path: &str) -> Exec {
+    let version = version_parameter(service).map(|it| ("GIT_PROTOCOL".to_owned(), it.to_owned()));
+    Exec {
+        command: shell_command(service, path).into_bytes(),
+        environment: version.into_iter().collect(),
     }
 }
 
@@ -95,11 +110,15 @@ impl super::Entry for Entry {
 
     fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
         let place = (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&flows.port));
-        let repository = (req(&self.path), req(&self.service));
+        let repository = || (req(&self.path), req(&self.service));
         let handle = flows.tcp.handle.clone();
+        #[cfg(feature = "ssh")]
+        let ctx = &ctx.fold(&flows.ssh.exec, repository(), |(path, service)| async move {
+            Some(command(*service, &path))
+        });
         ctx.fold(
             self.handle.endpoint(),
-            (place, repository),
+            (place, repository()),
             move |((scheme, dialer, host, port), (path, service))| {
                 let ours = *scheme == Scheme::Git && features::serves(&scheme);
                 let endpoint = ours.then(|| Endpoint {

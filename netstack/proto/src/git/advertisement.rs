@@ -254,6 +254,20 @@ pub fn daemon_request(service: Service, path: &str, host: &str) -> Vec<u8> {
     out
 }
 
+/// The command line that serves a repository where a shell takes it apart (gitprotocol-pack(5), "SSH Transport").
+pub fn shell_command(service: Service, path: &str) -> String {
+    let mut line = format!("{} '", service.name());
+    for c in path.chars() {
+        match c {
+            // some shells take a history's mark even between quotes
+            '\'' | '!' => line.extend(["'\\", c.encode_utf8(&mut [0; 4]), "'"]),
+            c => line.push(c),
+        }
+    }
+    line.push('\'');
+    line
+}
+
 /// How protocol 2 is asked for where the transport has a place for that: an environment variable, a header field. There
 /// is none for changing references.
 pub fn version_parameter(service: Service) -> Option<&'static str> {
@@ -347,5 +361,12 @@ mod tests {
     fn a_daemon_is_told_path_host_and_version() {
         let asked = daemon_request(Service::UploadPack, "/a.git", "h:9418");
         assert_eq!(asked, b"0032git-upload-pack /a.git\0host=h:9418\0\0version=2\0");
+    }
+
+    #[test]
+    fn a_shell_gets_one_word() {
+        let line = |path| shell_command(Service::ReceivePack, path);
+        assert_eq!(line("a b;$c"), "git-receive-pack 'a b;$c'");
+        assert_eq!(line("it's!"), r"git-receive-pack 'it'\''s'\!''");
     }
 }

@@ -226,8 +226,11 @@ impl mimic::Protocol for Ssh {
         let fail = |cause| Error { stage: Stage::Handshake, target: name.clone(), cause };
         let settings = endpoint.settings.clone().map_err(fail)?;
         let exec = endpoint.exec.clone();
-        let exec = exec
-            .ok_or_else(|| fail(Cause::Argument("what is to run there? --exec=COMMAND".into())))?;
+        let exec = exec.ok_or_else(|| {
+            fail(Cause::Argument(
+                "what is to run there? --exec=COMMAND, or --git for a repository".into(),
+            ))
+        })?;
         let config = Config {
             user: endpoint.user.clone(),
             credentials: settings.credentials.clone(),

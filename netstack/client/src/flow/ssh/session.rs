@@ -195,7 +195,7 @@ pub enum Received {
 }
 
 /// A command that runs: its standard input and output. Standard error comes by [`Flow::poll_receive`]; to those who only read, its
-/// end by [`Flow::tail`].
+/// end by [`Flow::tail`], and in the error that a command which fails ends with.
 pub struct Flow {
     name: String,
     /// `None` once closed.
@@ -319,6 +319,23 @@ impl Flow {
         }
     }
 
+    /// The end of standard output to those who only read: an error where the command failed, once that is known.
+    fn end(&self) -> Option<Result<usize, FlowError>> {
+        let is_over = |session: &Session| session.connection.error().is_some();
+        if !self.is_closed && !self.session.as_ref().is_none_or(is_over) {
+            return None;
+        }
+        let exit = match &self.exit {
+            None | Some(Exit::Status(0)) => return Some(Ok(0)),
+            Some(exit) => exit,
+        };
+        let tail = self.tail().replace(|c: char| c.is_control() && c != '\n', " ");
+        let lines = tail.lines().map(str::trim).filter(|line| !line.is_empty());
+        let said =
+            lines.fold(format!("the command ended with {exit}"), |all, line| all + ": " + line);
+        Some(Err(self.failed(Cause::Protocol(said))))
+    }
+
     fn failed(&self, cause: Cause) -> FlowError {
         FlowError::failed(Error { stage: Stage::Exchange, target: self.name.clone(), cause })
     }
@@ -341,7 +358,10 @@ impl mimic::Flow for Flow {
                 let surplus = flow.tail.len().saturating_sub(TAIL);
                 flow.tail.drain(..surplus);
             }
-            session.connection.read(flow.channel, Stream::Stdout, buf).map(Ok)
+            match session.connection.read(flow.channel, Stream::Stdout, buf) {
+                Some(0) => flow.end(),
+                read => read.map(Ok),
+            }
         })
     }
 

@@ -1,6 +1,6 @@
 //! From a configuration to a flow to an output: the composition of everything below.
 
-use crate::application::{Application, Call};
+use crate::application::{Application, Call, Connector, Opening};
 use crate::backend::Machine;
 use crate::config::{Config, Output as Where};
 use crate::discard::Discard;
@@ -16,7 +16,7 @@ use core::pin::Pin;
 use core::time::Duration;
 use futures_lite::future;
 use mimic::report::AttemptResult;
-use mimic::{Ctx, Policy, Registry, Report, ResolveError, Timer};
+use mimic::{BoxFlow, Ctx, Policy, Registry, Report, ResolveError, Timer};
 use proto::target::Target;
 use spin::Mutex;
 use stack::Net;
@@ -126,13 +126,12 @@ impl<'a, A: Application> Run<'a, A> {
             limit: config.limits.connect,
             trace: trace.clone(),
         };
-        let ctx = flows.aim(
-            &flows.derive(&Ctx::new()),
-            target,
-            options::Flows { ssh: &config.ssh, tls: &config.tls },
-        );
+        let tls = offering(&config.tls, || application.protocols(config, target));
+        let said = options::Flows { ssh: &config.ssh, tls: &tls };
+        let ctx = flows.aim(&flows.derive(&Ctx::new()), target, said);
         let ctx =
             ctx.add(&flows.dialer, dialer).add(&flows.handshake_limit, config.limits.handshake);
+        let ctx = through_proxy(&flows, ctx, config);
         let ctx = match config.git_action() {
             Some(_) => flows.ask_repository(ctx, target),
             None => ctx,
@@ -163,6 +162,7 @@ impl<'a, A: Application> Run<'a, A> {
                     config,
                     net,
                     networks,
+                    connector: self,
                     flows,
                     trace,
                     stdin,
@@ -173,9 +173,29 @@ impl<'a, A: Application> Run<'a, A> {
             }
             Err(error) => {
                 *self.resolution.lock() = Some(error.report().clone());
-                Err(self.failure(&error))
+                Err(self.failure(&error, self.target))
             }
         }
+    }
+
+    /// A further flow: the same context, aimed at another target.
+    async fn open(&self, target: &Target, protocols: &[&str]) -> Result<BoxFlow, Error> {
+        let offer = || protocols.iter().map(ToString::to_string).collect();
+        let mut tls = offering(&self.config.tls, offer);
+        // a name given for one host says nothing of another
+        if target.host != self.target.host {
+            tls.name = None;
+        }
+        let said = options::Flows { ssh: &self.config.ssh, tls: &tls };
+        let ctx = self.flows.aim(&self.ctx, target, said);
+        let policy = Policy::with_timer(Arc::new(Clock(self.net.clone())));
+        let resolved = self.registry.resolve(&ctx, &policy).await;
+        let report = match &resolved {
+            Ok(connected) => connected.report.clone(),
+            Err(error) => error.report().clone(),
+        };
+        *self.resolution.lock() = Some(report);
+        resolved.map(|connected| connected.flow).map_err(|error| self.failure(&error, target))
     }
 
     /// Plans; prints the configuration, the values and the plan; connects to nothing.
@@ -183,7 +203,10 @@ impl<'a, A: Application> Run<'a, A> {
         let planned = self.registry.plan(&self.ctx, policy).await;
         let (report, outcome) = match planned {
             Ok(plan) => (plan.report().clone(), Ok(())),
-            Err(error) => ((*error.report).clone(), Err(self.failure(&ResolveError::Plan(error)))),
+            Err(error) => (
+                (*error.report).clone(),
+                Err(self.failure(&ResolveError::Plan(error), self.target)),
+            ),
         };
         let text = args::effective::text(self.config) + &explain::text(&report, &self.trace);
         sink::write(output, text.as_bytes()).await?;
@@ -216,7 +239,7 @@ impl<'a, A: Application> Run<'a, A> {
     }
 
     /// The registry's error in our words: the last attempt's own error, or what lacks for any attempt.
-    fn failure(&self, error: &ResolveError) -> Error {
+    fn failure(&self, error: &ResolveError, target: &Target) -> Error {
         let attempts = error.report().attempts.iter().rev();
         let ours = attempts.filter_map(|attempt| match &attempt.result {
             AttemptResult::Failed(error) => client::error::find_as::<Error>(&**error),
@@ -225,7 +248,7 @@ impl<'a, A: Application> Run<'a, A> {
         match ours.into_iter().next() {
             Some(error) => error.clone(),
             None => {
-                let (scheme, served) = (&self.target.scheme, features::served().join(", "));
+                let (scheme, served) = (&target.scheme, features::served().join(", "));
                 let cause = match features::missing(scheme).as_deref() {
                     Some([]) => Cause::NoFlow(error.to_string()),
                     Some(missing) => Cause::Unable(format!(
@@ -236,7 +259,7 @@ impl<'a, A: Application> Run<'a, A> {
                         Cause::NoFlow(format!("no flow serves `{scheme}` (there are {served})"))
                     }
                 };
-                Error { stage: Stage::Connect, target: self.target.to_string(), cause }
+                Error { stage: Stage::Connect, target: target.to_string(), cause }
             }
         }
     }
@@ -249,6 +272,37 @@ fn with_vsock(flows: &Flows, ctx: Ctx, vsock: &Arc<dyn Vsock>) -> Ctx {
 
 #[cfg(not(feature = "vsock"))]
 fn with_vsock(_: &Flows, ctx: Ctx, _: &Arc<dyn Vsock>) -> Ctx {
+    ctx
+}
+
+impl<A: Application> Connector for Run<'_, A> {
+    fn open<'a>(&'a self, target: &'a Target, protocols: &'a [&'a str]) -> Opening<'a> {
+        Box::pin(self.open(target, protocols))
+    }
+}
+
+/// What the user says of TLS, with `protocols` to offer where that says none.
+fn offering(said: &options::Tls, protocols: impl FnOnce() -> Vec<String>) -> options::Tls {
+    let mut tls = said.clone();
+    if tls.alpn.is_empty() {
+        tls.alpn = protocols();
+    }
+    tls
+}
+
+#[cfg(feature = "http")]
+fn through_proxy(flows: &Flows, ctx: Ctx, config: &Config) -> Ctx {
+    match config.proxy.clone() {
+        Some(target) => {
+            let tls = options::Tls { name: None, ..config.tls.clone() };
+            ctx.add(&flows.proxy.settings, client::flow::proxy::Settings { target, tls })
+        }
+        None => ctx,
+    }
+}
+
+#[cfg(not(feature = "http"))]
+fn through_proxy(_: &Flows, ctx: Ctx, _: &Config) -> Ctx {
     ctx
 }
 

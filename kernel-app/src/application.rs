@@ -6,6 +6,7 @@ use client::sink::{Input, Output};
 use client::trace::Trace;
 use client::{Cause, Error, Stage};
 use core::future::Future;
+use core::pin::Pin;
 use mimic::{BoxFlow, Ctx, Registry};
 use proto::target::Target;
 use stack::Net;
@@ -26,11 +27,27 @@ pub trait Application {
         ctx
     }
 
+    /// The application protocols to offer in a handshake with `target` (RFC 7301), unless the boot
+    /// arguments say others.
+    fn protocols(&self, _config: &Config, _target: &Target) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Speaks over the flow that the registry found.
     ///
     /// # Errors
     /// What the user is told, and what decides the exit code.
     fn speak(&self, call: Call<'_>) -> impl Future<Output = Result<(), Error>>;
+}
+
+/// A flow that is on its way; it need not move between threads.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<BoxFlow, Error>> + 'a>>;
+
+/// Opens flows, as the registry and the context of the run say.
+pub trait Connector {
+    /// A flow to `target`: the run's context with the destination replaced, resolved anew.
+    /// `protocols` are offered in its handshake where it has one.
+    fn open<'a>(&'a self, target: &'a Target, protocols: &'a [&'a str]) -> Opening<'a>;
 }
 
 /// A flow, and all that a program may want beside it.
@@ -45,6 +62,8 @@ pub struct Call<'a> {
     pub net: &'a Arc<dyn Net>,
     /// The further networks alone, see [`Self::network`].
     pub networks: &'a [(String, Arc<dyn Net>)],
+    /// Opens further flows, through the registry like the first.
+    pub connector: &'a dyn Connector,
     /// The handles that turn the flow into the protocol's own.
     pub flows: &'a Flows,
     /// Where octets are counted, for the report.

@@ -32,6 +32,8 @@ pub struct Config {
     pub ssh: options::Ssh,
     /// How a TLS peer is spoken to and known.
     pub tls: options::Tls,
+    /// The proxy that everything over TCP goes through.
+    pub proxy: Option<Target>,
     /// The request that an HTTP target gets.
     pub http: options::Http,
     /// What is done at a git repository.
@@ -247,6 +249,7 @@ impl Default for Config {
             },
             ssh: options::Ssh::default(),
             tls: options::Tls::default(),
+            proxy: None,
             http: options::Http::default(),
             git: options::Git::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },

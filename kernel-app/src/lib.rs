@@ -41,10 +41,14 @@ mod program;
 mod report;
 #[cfg(test)]
 mod simulated;
+#[cfg(feature = "http")]
+mod web;
 
-pub use application::{Application, Call};
+pub use application::{Application, Call, Connector, Opening};
 pub use config::Config;
 pub use program::Program;
+#[cfg(feature = "http")]
+pub use web::Registry as HttpConnector;
 
 use client::Exit;
 

@@ -6,17 +6,29 @@ use client::sink::Input;
 use client::{Error, bytes};
 use futures_lite::io::Cursor;
 use proto::target::Scheme;
+#[cfg(feature = "http")]
+use {crate::config::Config, proto::target::Target};
 
 /// Git, HTTP, commands, echo requests, messages or plain octets, as was asked and as the scheme says.
 pub struct Program;
 
 impl Application for Program {
+    #[cfg(feature = "http")]
+    fn protocols(&self, config: &Config, target: &Target) -> Vec<String> {
+        match target.scheme {
+            Scheme::Https => {
+                client::http::offer(config.http.version).iter().map(ToString::to_string).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     async fn speak(&self, call: Call<'_>) -> Result<(), Error> {
         match &call.target.scheme {
             #[cfg(feature = "git")]
             _ if call.config.git_action().is_some() => repository(call).await,
             #[cfg(feature = "http")]
-            Scheme::Http | Scheme::Https => request(call).await,
+            Scheme::Http | Scheme::Https => crate::web::speak(call).await,
             #[cfg(feature = "raw")]
             Scheme::Icmp => echo(call).await,
             #[cfg(feature = "ssh")]
@@ -43,16 +55,6 @@ async fn repository(call: Call<'_>) -> Result<(), Error> {
     };
     let progress = call.config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
     command::run(call.flow, &call.config.git, context, call.stdout, progress).await
-}
-
-#[cfg(feature = "http")]
-async fn request(call: Call<'_>) -> Result<(), Error> {
-    let request = client::http::Request {
-        target: call.target.clone(),
-        options: call.config.http.clone(),
-        idle: call.config.limits.idle,
-    };
-    client::http::exchange(call.net, call.flow, &request, call.stdout, call.trace).await
 }
 
 #[cfg(feature = "raw")]

@@ -10,7 +10,9 @@ pub fn text(config: &Config) -> String {
     if let Some(target) = &config.target {
         line(&mut out, "target", &target.to_string());
     }
-    let in_order = |group| ARGUMENTS.iter().filter(move |argument| argument.group == group);
+    let in_order = |group| {
+        ARGUMENTS.iter().filter(move |argument| argument.group == group && argument.is_included())
+    };
     let own = |argument| (argument, None);
     let further = config.networks.iter().flat_map(|(name, _)| {
         of_each_network().map(move |argument| (argument, Some(name.as_str())))

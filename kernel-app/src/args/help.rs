@@ -36,7 +36,7 @@ pub fn text(config: &Config) -> String {
     }
     for group in Group::included() {
         let _ = write!(out, "\n{}\n", group.title());
-        for argument in ARGUMENTS.iter().filter(|argument| argument.group == group) {
+        for argument in ARGUMENTS.iter().filter(|it| it.group == group && it.is_included()) {
             line(&mut out, argument, None);
         }
         if group == Group::Network {

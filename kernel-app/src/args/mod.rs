@@ -142,7 +142,9 @@ fn store(config: &mut Config, named: &Named, value: String) -> Result<(), Error>
     let Value::Of { format, set, .. } = argument.value else { return Ok(()) };
     let outcome = named.within(config, |config| set(config, &value));
     // what was typed may be a secret, and so may be what is said of it
-    let shown = (!argument.secret).then_some(value);
+    // on one line
+    let visible = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    let shown = (!argument.secret).then(|| value.chars().map(visible).collect());
     match outcome {
         Ok(()) => {
             let value = shown.unwrap_or_else(|| "(redacted)".into());
@@ -274,7 +276,7 @@ fn all(config: &Config) -> impl Iterator<Item = Named> {
 
 /// An argument of a feature that this program was built without is known, but not taken.
 fn included(named: Named) -> Result<Named, Error> {
-    match named.argument.group.feature() {
+    match named.argument.feature() {
         Some(Feature { name, included: false }) => {
             Err(Error::Absent { name: named.name(), feature: name })
         }

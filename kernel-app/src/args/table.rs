@@ -2,13 +2,14 @@
 
 use crate::config::{Config, Network, Output};
 use client::features::{self, Feature};
-use client::options::{GitAction, Secret};
+use client::options::{Data, GitAction, HttpVersion, Secret};
 use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
 use proto::dns::{Kind, Question, Server, Transport};
 use proto::quantity;
+use proto::target::{Scheme, Target};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// One boot argument.
@@ -27,6 +28,20 @@ pub struct Argument {
     pub repeatable: bool,
     /// Its value appears in no output.
     pub secret: bool,
+    /// The feature without which it means nothing, where its group does not say.
+    pub needs: Option<Feature>,
+}
+
+impl Argument {
+    /// The feature without which it means nothing.
+    pub fn feature(&self) -> Option<Feature> {
+        self.needs.or(self.group.feature())
+    }
+
+    /// Whether this program takes it.
+    pub fn is_included(&self) -> bool {
+        self.feature().is_none_or(|feature| feature.included)
+    }
 }
 
 /// What an argument takes.
@@ -399,7 +414,7 @@ pub const ARGUMENTS: &[Argument] = &[
             "GET, with -d POST",
             "the request's method",
             |c, v| {
-                c.http.method = Some(v.into());
+                c.http.method = Some(method(v)?);
                 Ok(())
             },
         )
@@ -409,17 +424,28 @@ pub const ARGUMENTS: &[Argument] = &[
         secret: true,
         ..many(Group::Http, "header", "NAME:VALUE", "a field of the request", |c, v| {
             let (name, value) = v.split_once(':').ok_or("no `:`")?;
-            c.http.headers.push((name.trim().into(), value.trim().into()));
+            c.http.headers.push(field(name.trim(), value.trim())?);
             Ok(())
         })
     },
     Argument {
         short: Some('d'),
         secret: true,
-        ..one(Group::Http, "data", "DATA", "", "the request's body", |c, v| {
-            c.http.data = Some(v.into());
-            Ok(())
-        })
+        ..one(
+            Group::Http,
+            "data",
+            "DATA|@-",
+            "",
+            "the request's content; @-: standard input, as it comes",
+            |c, v| {
+                c.http.data = Some(match v.strip_prefix('@') {
+                    Some("-") => Data::Input,
+                    Some(_) => return Err("@- alone names a source".into()),
+                    None => Data::Text(v.into()),
+                });
+                Ok(())
+            },
+        )
     },
     flag(
         Group::Http,
@@ -435,6 +461,72 @@ pub const ARGUMENTS: &[Argument] = &[
             c.http.include = true
         })
     },
+    one(
+        Group::Http,
+        "http",
+        "1.1|2",
+        "what the server prefers; 1.1 without TLS",
+        "the version to speak",
+        |c, v| {
+            c.http.version = Some(match v {
+                "1.1" => HttpVersion::Http1,
+                "2" => HttpVersion::Http2,
+                _ => return Err("neither 1.1 nor 2".into()),
+            });
+            Ok(())
+        },
+    ),
+    Argument {
+        secret: true,
+        ..one(
+            Group::Http,
+            "proxy",
+            "http[s]://[USER:PASSWORD@]HOST:PORT",
+            "",
+            "tunnel everything over TCP through this HTTP proxy",
+            |c, v| {
+                let target: Target = parsed(v)?;
+                if !matches!(target.scheme, Scheme::Http | Scheme::Https) {
+                    return Err("a proxy is http:// or https://".into());
+                }
+                c.proxy = Some(target);
+                Ok(())
+            },
+        )
+    },
+    one(
+        Group::Http,
+        "max-redirects",
+        "N",
+        "5",
+        "how many redirects to follow; 0: the redirect is the answer",
+        |c, v| {
+            c.http.redirects.most = parsed(v)?;
+            Ok(())
+        },
+    ),
+    flag(Group::Http, "allow-downgrade", "follow redirects from https to http", |c| {
+        c.http.redirects.downgrade = true
+    }),
+    Argument {
+        needs: Some(features::COMPRESSION),
+        ..flag(
+            Group::Http,
+            "compressed",
+            "ask for a compressed content (gzip, deflate, br, zstd), print it as it was",
+            |c| c.http.compressed = true,
+        )
+    },
+    one(
+        Group::Http,
+        "max-size",
+        "SIZE",
+        "none",
+        "the most octets of content to take, such as 64K or 16M",
+        |c, v| {
+            store(&mut c.http.max_size, v, |v| quantity::size(v).map_err(|error| error.to_string()))
+        },
+    ),
     many(
         Group::Ssh,
         "ssh-authenticator",
@@ -627,7 +719,16 @@ const fn one(
     set: fn(&mut Config, &str) -> Result<(), String>,
 ) -> Argument {
     let value = Value::Of { format, default, set };
-    Argument { group, name, short: None, value, help, repeatable: false, secret: false }
+    Argument {
+        group,
+        name,
+        short: None,
+        value,
+        help,
+        repeatable: false,
+        secret: false,
+        needs: None,
+    }
 }
 
 const fn many(
@@ -657,7 +758,16 @@ const fn flag(
     set: fn(&mut Config),
 ) -> Argument {
     let value = Value::None(set);
-    Argument { group, name, short: None, value, help, repeatable: false, secret: false }
+    Argument {
+        group,
+        name,
+        short: None,
+        value,
+        help,
+        repeatable: false,
+        secret: false,
+        needs: None,
+    }
 }
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
@@ -717,6 +827,28 @@ fn interface<T: FromStr<Err: ToString>>(text: &str, bits: u8) -> Result<(T, u8),
 
 fn time(text: &str) -> Result<Duration, String> {
     quantity::duration(text).map_err(|error| error.to_string())
+}
+
+/// What can stand in a request; without the client, nothing is asked.
+#[cfg(feature = "http")]
+fn method(text: &str) -> Result<String, String> {
+    client::http::method(text).map(|_| text.into()).map_err(|error| error.to_string())
+}
+
+#[cfg(feature = "http")]
+fn field(name: &str, value: &str) -> Result<(String, String), String> {
+    let checked = client::http::field(name, value);
+    checked.map(|_| (name.into(), value.into())).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "http"))]
+fn method(text: &str) -> Result<String, String> {
+    Ok(text.into())
+}
+
+#[cfg(not(feature = "http"))]
+fn field(name: &str, value: &str) -> Result<(String, String), String> {
+    Ok((name.into(), value.into()))
 }
 
 fn mac(text: &str) -> Result<[u8; 6], String> {

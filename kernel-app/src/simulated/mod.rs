@@ -4,6 +4,7 @@
 mod explained;
 mod families;
 mod peers;
+mod web;
 
 use crate::backend::Machine;
 use crate::{app, args};
@@ -40,6 +41,8 @@ struct Scenario {
     exit: u8,
     #[serde(default)]
     stdout: Stdout,
+    #[serde(default)]
+    absent: Vec<String>,
     #[serde(default)]
     stderr: Vec<String>,
     lines: Option<usize>,
@@ -98,7 +101,7 @@ impl Scenario {
         self.targets.is_none()
             && !by_shell
             && !self.arguments.iter().any(real)
-            && self.image.is_none()
+            && self.image.as_deref().is_none_or(|image| image == "default")
             && self.run.is_empty()
             && !self.root
             && !self.arguments.iter().any(|argument| large(argument))
@@ -148,6 +151,17 @@ fn boot_beside(
     asides: Vec<args::Aside>,
     stdin: Input,
 ) -> Result<Left, String> {
+    boot_as(&crate::Program, world, words, asides, stdin)
+}
+
+/// As [`boot_beside`], another program.
+fn boot_as(
+    program: &impl crate::Application,
+    world: &mut World,
+    words: Vec<String>,
+    asides: Vec<args::Aside>,
+    stdin: Input,
+) -> Result<Left, String> {
     let stdout = Captured::default();
     let stderr = Captured::default();
     let exit = match args::parse(words, asides) {
@@ -161,7 +175,7 @@ fn boot_beside(
                 stderr: Box::new(stderr.clone()),
                 boot: None,
             };
-            let run = world.network.run(app::run(&crate::Program, &config, machine));
+            let run = world.network.run(app::run(program, &config, machine));
             run.map_err(|stalled| stalled.to_string())?
         }
         Err(error) => {
@@ -288,6 +302,10 @@ fn run(scenario: &Scenario) -> Result<(), String> {
             "{} octets of output are wrong: {start:?}; it said: {said}",
             printed.len()
         ));
+    }
+    let text = String::from_utf8_lossy(&printed);
+    if let Some(part) = scenario.absent.iter().find(|part| text.contains(part.as_str())) {
+        return Err(format!("it prints {part:?}: {text}"));
     }
     if let Some(part) =
         scenario.stderr.iter().map(|part| world.fill(part)).find(|part| !said.contains(part))

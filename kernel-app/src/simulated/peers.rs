@@ -9,15 +9,17 @@ use futures_rustls::rustls::{ServerConfig, SupportedProtocolVersion, version};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
 };
+use scripted::{Script, Step};
 use sha2::{Digest as _, Sha256};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, RCODE, ResourceRecord};
 use stack::sim::{Host, Link, Network};
-use stack::smol::TcpStream;
+use stack::smol::{Stack, TcpStream};
 use stack::{IpVersion, Net as _};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use time::{Duration, OffsetDateTime};
 
 /// The client, the peers' host, and what they know.
@@ -26,9 +28,11 @@ pub struct World {
     pub network: Network,
     client: Host,
     server: Host,
+    proxy: Host,
     authority: (CertificateParams, KeyPair, Vec<u8>),
     leaves: BTreeMap<String, Arc<Leaf>>,
     ports: BTreeMap<String, u16>,
+    connections: Arc<AtomicUsize>,
 }
 
 struct Leaf {
@@ -37,7 +41,8 @@ struct Leaf {
 }
 
 const SERVER: &str = "10.0.2.2";
-const NAMES: [&str; 2] = [SERVER, "web.test"];
+const PROXY: &str = "10.0.2.3";
+const NAMES: [&str; 3] = [SERVER, PROXY, "web.test"];
 const FIRST_PORT: u16 = 8000;
 
 impl World {
@@ -45,13 +50,23 @@ impl World {
         let mut network = Network::new(1);
         let client = network.host("10.0.2.15/24 via 10.0.2.2", Link::default());
         let server = network.host("10.0.2.2/24", Link::default());
+        let proxy = network.host("10.0.2.3/24", Link::default());
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "the simulation's authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap().der().to_vec();
         let authority = (params, key, certificate);
-        Self { network, client, server, authority, leaves: BTreeMap::new(), ports: BTreeMap::new() }
+        Self {
+            network,
+            client,
+            server,
+            proxy,
+            authority,
+            leaves: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            connections: Arc::default(),
+        }
     }
 
     /// A client that asks for an address where nobody gives one.
@@ -104,6 +119,7 @@ impl World {
             }
         };
         match part {
+            "" if peer.starts_with("proxy-") => format!("{PROXY}:{port}"),
             "" => format!("{SERVER}:{port}"),
             "port" => port.to_string(),
             "key" => {
@@ -121,7 +137,15 @@ impl World {
         }
     }
 
+    /// Connections that peers have taken so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     fn start(&mut self, peer: &str, port: u16) {
+        if Script::named(plain(peer)).is_some() {
+            return self.start_script(peer, port);
+        }
         let kind = kind_of(peer);
         let tls = self.acceptor(if kind.is_empty() { "valid" } else { kind }, peer);
         let server = self.server.clone();
@@ -161,6 +185,29 @@ impl World {
         }
     }
 
+    /// `NAME` in clear text, `NAME-tls` under TLS, which agrees to what the name says.
+    fn start_script(&mut self, peer: &str, port: u16) {
+        let name = plain(peer).to_owned();
+        let tls = (name != peer).then(|| {
+            let protocol = if name.starts_with("h2-") { "h2" } else { "http/1.1" };
+            self.acceptor_for("valid", "", &[protocol])
+        });
+        // a proxy reaches the peers from a machine of its own
+        let host = if name.starts_with("proxy-") { &self.proxy } else { &self.server };
+        let (server, net, count) = (host.clone(), host.net.clone(), self.connections.clone());
+        self.network.serve(&server, port, move |stream| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let script = Script::named(&name).expect("it was asked for before");
+            let (net, tls) = (net.clone(), tls.clone());
+            quietly(async move {
+                match tls {
+                    Some(tls) => play(script, tls.accept(stream).await?, &net).await,
+                    None => play(script, stream, &net).await,
+                }
+            })
+        });
+    }
+
     fn answer(&mut self, port: u16, answer: &'static [u8]) {
         let server = self.server.clone();
         self.network.serve(&server, port, move |mut stream| {
@@ -174,6 +221,10 @@ impl World {
     }
 
     fn acceptor(&mut self, kind: &str, peer: &str) -> TlsAcceptor {
+        self.acceptor_for(kind, peer, &[])
+    }
+
+    fn acceptor_for(&mut self, kind: &str, peer: &str, protocols: &[&str]) -> TlsAcceptor {
         let versions: &[&'static SupportedProtocolVersion] = match peer {
             _ if peer.ends_with("-tls12") => &[&version::TLS12],
             _ if peer.ends_with("-tls13") => &[&version::TLS13],
@@ -181,13 +232,14 @@ impl World {
         };
         let leaf = self.leaf(kind);
         let key = leaf.key.serialize_der().try_into().unwrap();
-        let config =
+        let mut config =
             ServerConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
                 .with_protocol_versions(versions)
                 .unwrap()
                 .with_no_client_auth()
                 .with_single_cert(vec![leaf.certificate.clone().into()], key)
                 .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }
 
@@ -223,6 +275,77 @@ impl World {
 fn kind_of(peer: &str) -> &str {
     let kind = peer.strip_prefix("nginx-").or_else(|| peer.strip_prefix("openssl-")).unwrap_or("");
     kind.strip_suffix("-tls12").or_else(|| kind.strip_suffix("-tls13")).unwrap_or(kind)
+}
+
+/// A script's name without `-tls`.
+fn plain(peer: &str) -> &str {
+    peer.strip_suffix("-tls").unwrap_or(peer)
+}
+
+/// Does what a script says until the client has gone.
+async fn play(
+    mut script: Script,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    net: &Stack<stack::sim::Port>,
+) -> io::Result<()> {
+    let mut buf = vec![0; 16 * 1024];
+    loop {
+        let len = stream.read(&mut buf).await?;
+        if len == 0 {
+            return stream.close().await;
+        }
+        for step in script.handle(&buf[..len]) {
+            match step {
+                Step::Send(octets) => stream.write_all(&octets).await?,
+                Step::Repeat(octets, times) => {
+                    for _ in 0..times {
+                        stream.write_all(&octets).await?;
+                    }
+                }
+                Step::Drip(octets, every) => {
+                    for octet in octets {
+                        stream.write_all(&[octet]).await?;
+                        stream.flush().await?;
+                        net.sleep(every).await;
+                    }
+                }
+                Step::Hold => {
+                    stream.flush().await?;
+                    return drain(stream).await;
+                }
+                Step::Relay(place) => {
+                    stream.flush().await?;
+                    let place = place.parse().map_err(io::Error::other)?;
+                    let other = net.tcp_connect(place).await.map_err(io::Error::other)?;
+                    return relay(stream, other).await;
+                }
+                Step::Close => {
+                    stream.close().await?;
+                    return drain(stream).await;
+                }
+            }
+        }
+        stream.flush().await?;
+    }
+}
+
+/// Hands octets on, both ways, until either side has ended.
+async fn relay(
+    one: impl AsyncRead + AsyncWrite + Unpin,
+    other: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<()> {
+    let (one_reads, mut one_writes) = futures_lite::io::split(one);
+    let (other_reads, mut other_writes) = futures_lite::io::split(other);
+    let there = async {
+        futures_lite::io::copy(one_reads, &mut other_writes).await?;
+        other_writes.close().await?;
+        core::future::pending().await
+    };
+    let back = async {
+        futures_lite::io::copy(other_reads, &mut one_writes).await?;
+        one_writes.close().await
+    };
+    futures_lite::future::or(back, there).await
 }
 
 /// The file of this name, which is its size.

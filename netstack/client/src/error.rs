@@ -50,7 +50,7 @@ impl fmt::Display for Stage {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Cause {
-    /// An argument's value, or what arguments mean together, cannot be.
+    /// An argument's value, or what arguments mean together, cannot be; or it cannot be asked.
     Argument(String),
     /// Every address was tried.
     Attempts(Vec<(SocketAddr, stack::Error)>),
@@ -143,15 +143,8 @@ impl Exit {
 impl Cause {
     /// What an error that passed through libraries comes down to.
     pub fn of(error: &(dyn core::error::Error + 'static)) -> Self {
-        if let Some(error) = find_as::<Error>(error) {
-            return error.cause.clone();
-        }
-        #[cfg(feature = "tls")]
-        if let Some(cause) = crate::flow::tls::cause(error) {
+        if let Some(cause) = Self::below(error) {
             return cause;
-        }
-        if let Some(error) = find_as::<stack::Error>(error) {
-            return Self::Net(error.clone());
         }
         match find_as::<std::io::Error>(error) {
             Some(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -159,6 +152,20 @@ impl Cause {
             }
             _ => Self::Protocol(error.to_string()),
         }
+    }
+}
+
+impl Cause {
+    /// What came from below the library that reports it: from a flow, from TLS, from the stack.
+    pub(crate) fn below(error: &(dyn core::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = find_as::<Error>(error) {
+            return Some(error.cause.clone());
+        }
+        #[cfg(feature = "tls")]
+        if let Some(cause) = crate::flow::tls::cause(error) {
+            return Some(cause);
+        }
+        find_as::<stack::Error>(error).map(|error| Self::Net(error.clone()))
     }
 }
 

@@ -17,6 +17,11 @@ pub struct Feature {
 pub const GIT: Feature = Feature { name: "git", included: cfg!(feature = "git") };
 /// The client of HTTP.
 pub const HTTP: Feature = Feature { name: "http", included: cfg!(feature = "http") };
+/// Version 2 of HTTP.
+pub const HTTP2: Feature = Feature { name: "http2", included: cfg!(feature = "http2") };
+/// Decompression of what HTTP brings.
+pub const COMPRESSION: Feature =
+    Feature { name: "compression", included: cfg!(feature = "compression") };
 /// The flow `raw`, and echo requests over it.
 pub const RAW: Feature = Feature { name: "raw", included: cfg!(feature = "raw") };
 /// The flow `ssh`, and commands over it.

@@ -7,6 +7,7 @@
 //!          ├─► git (git) ◄── git-path, git-service
 //!          ├─► lower ───────────────► tls (https, tls) ◄── tls-settings, tls-name
 //!          └─► ssh-lower ───────────► ssh (ssh, user@host:path) ◄── ssh-settings, ssh-user, ssh-exec
+//!  proxy  ───► tunnel ─► lower, ssh-lower, git, proxy (http, tcp in place of tcp)
 //!  scheme ─── decides which of them is derived
 //! sockets, place ─────────────────► vsock (vsock)
 //! ```
@@ -14,9 +15,12 @@
 //! An application adds its own protocol beside these, or replaces `lower` to run TLS over something else.
 
 use crate::dialer::Dialer;
+use crate::error::Error;
 use crate::flow::Entry as _;
 #[cfg(feature = "git")]
 use crate::flow::git;
+#[cfg(feature = "http")]
+use crate::flow::proxy;
 #[cfg(feature = "raw")]
 use crate::flow::raw;
 #[cfg(feature = "ssh")]
@@ -30,8 +34,14 @@ use crate::flow::udp;
 use crate::flow::vsock;
 use crate::options;
 use core::time::Duration;
-use mimic::{Ctx, Key, Registry};
+use mimic::{BoxFlow, Ctx, Key, Registry};
 use proto::target::{Host, Scheme, Target};
+use stack::BoxFuture;
+use std::sync::Arc;
+
+/// Opens a flow to a host's port through something else.
+pub type Tunnel =
+    Arc<dyn Fn(&Host, u16) -> BoxFuture<'static, Result<BoxFlow, Error>> + Send + Sync>;
 
 /// Makes [`Flows`] of the flows' entries, each named once with the feature that brings it; they are registered
 /// in this order.
@@ -50,6 +60,8 @@ macro_rules! flows {
             pub port: Key<u16>,
             /// For a handshake above the connection.
             pub handshake_limit: Key<Duration>,
+            /// What all TCP connections go through, if anything: none goes around it.
+            pub tunnel: Key<Tunnel>,
             $(
                 $(#[cfg($cfg)])?
                 #[doc = concat!("The flow `", stringify!($flow), "`.")]
@@ -66,6 +78,7 @@ macro_rules! flows {
                     host: Key::shown("host"),
                     port: Key::shown("port"),
                     handshake_limit: Key::new("handshake-timeout"),
+                    tunnel: Key::new("tunnel"),
                     $($(#[cfg($cfg)])? $flow: $flow::Entry::register(registry),)*
                 }
             }
@@ -90,6 +103,7 @@ macro_rules! flows {
 flows! {
     #[cfg(feature = "ssh")] ssh,
     #[cfg(feature = "tls")] tls,
+    #[cfg(feature = "http")] proxy,
     tcp,
     #[cfg(feature = "udp")] udp,
     #[cfg(feature = "raw")] raw,

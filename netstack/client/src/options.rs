@@ -2,8 +2,9 @@
 
 use core::fmt;
 use proto::authenticator::Authenticator;
+use proto::redirect::Rules;
 
-/// What an HTTP request asks.
+/// What an HTTP request asks, and how far its answer is followed.
 #[derive(Debug, Clone, Default)]
 pub struct Http {
     /// The method; by default GET, or POST where there is a body.
@@ -11,11 +12,37 @@ pub struct Http {
     /// Fields, in order; they take the place of our own of the same name.
     pub headers: Vec<(String, String)>,
     /// The body.
-    pub data: Option<String>,
+    pub data: Option<Data>,
     /// A status of 400 or more is a failure and writes nothing.
     pub fail: bool,
     /// Write the status line and the fields out too.
     pub include: bool,
+    /// The one version to speak; by default what the server prefers, and 1.1 in clear text.
+    pub version: Option<HttpVersion>,
+    /// Which redirects are followed.
+    pub redirects: Rules,
+    /// Ask for a compressed content, and write it out as it was.
+    pub compressed: bool,
+    /// The most octets of content to take, as they are written out.
+    pub max_size: Option<u64>,
+}
+
+/// The content of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data {
+    /// Standard input, as it comes.
+    Input,
+    /// This.
+    Text(String),
+}
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// RFC 9112.
+    Http1,
+    /// RFC 9113.
+    Http2,
 }
 
 /// How a peer is spoken to and known by TLS.

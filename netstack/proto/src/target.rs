@@ -6,12 +6,15 @@
 //! ```
 //!
 //! The URI syntax is RFC 3986, strictly; the scheme says what the rest must look like. The fragment is cut
-//! off: it is never sent (RFC 9110 §4.2.3). **Not** here: internationalised names (they come as punycode).
+//! off: it is never sent (RFC 9110 §4.2.3). Characters beyond ASCII are put in the form that the wire knows: punycode
+//! in a host name, percent-encoded UTF-8 elsewhere (RFC 3987 §3.1).
 
+use crate::idna;
 use core::fmt;
 use core::str::FromStr;
-use fluent_uri::Uri;
 use fluent_uri::component::Authority;
+use fluent_uri::{Uri, UriRef};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A checked target.
@@ -180,6 +183,30 @@ impl Target {
         }
     }
 
+    /// What `reference` means where this target was found (RFC 3986 §5): a `Location`, say. As people
+    /// and programs write it: what no URI may hold is percent-encoded. User information is left out: it is
+    /// for the one who writes the target, not for a peer.
+    ///
+    /// # Errors
+    /// Those of parsing the outcome.
+    pub fn resolve(&self, reference: &[u8]) -> Result<Self, Error> {
+        let syntax = |reason: String| Error::Syntax { reason };
+        let base = Self { user: None, password: None, ..self.clone() }.to_string();
+        let base = Uri::parse(base.as_str()).map_err(|error| syntax(error.to_string()))?;
+        let text = tolerant(reference)?;
+        let reference = UriRef::parse(&*text).map_err(|error| syntax(error.to_string()))?;
+        let uri = reference.resolve_against(&base).map_err(|error| syntax(error.to_string()))?;
+        let target = Self::from_uri(&uri.borrow())?;
+        Ok(Self { user: None, password: None, ..target })
+    }
+
+    /// Whether both name one origin (RFC 6454 §4): scheme, host and port.
+    pub fn is_same_origin(&self, other: &Self) -> bool {
+        let origin =
+            |target: &Self| (target.scheme.clone(), target.host.clone(), target.port_or_default());
+        origin(self) == origin(other)
+    }
+
     fn from_uri(uri: &Uri<&str>) -> Result<Self, Error> {
         let scheme = Scheme::named(uri.scheme().as_str());
         let authority = uri.authority().ok_or(Error::NoHost)?;
@@ -237,7 +264,8 @@ impl FromStr for Target {
         if !text.contains("://") {
             return Self::from_scp(text).ok_or_else(|| Error::NotATarget { text: text.into() });
         }
-        match Uri::parse(text) {
+        let text = in_ascii(text)?;
+        match Uri::parse(&*text) {
             Ok(uri) => Self::from_uri(&uri),
             Err(error) => Err(Error::Syntax { reason: error.to_string() }),
         }
@@ -283,6 +311,80 @@ impl fmt::Display for Host {
             Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
             Self::Ip(address) => write!(f, "{address}"),
             Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// `text` in ASCII: a host name as punycode, the rest percent-encoded.
+fn in_ascii(text: &str) -> Result<Cow<'_, str>, Error> {
+    if text.is_ascii() {
+        return Ok(text.into());
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    if let Some(start) = authority_start(text) {
+        let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |end| start + end);
+        let host = text[start..end].rfind('@').map_or(start, |at| start + at + 1);
+        let (name, port) = match text[host..end].rsplit_once(':') {
+            Some((name, port)) if port.is_ascii() => {
+                (name, text.len() - text[end..].len() - port.len() - 1)
+            }
+            _ => (&text[host..end], end),
+        };
+        encode(&mut out, &text.as_bytes()[..host], |octet| octet.is_ascii());
+        out += &idna::to_ascii(name).ok_or_else(|| Error::HostName { host: name.into() })?;
+        rest = &text[port..];
+    }
+    encode(&mut out, rest.as_bytes(), |octet| octet.is_ascii());
+    Ok(out.into())
+}
+
+/// Where the authority of a URI or of a reference begins.
+fn authority_start(text: &str) -> Option<usize> {
+    let slashes = text.find("//")?;
+    let scheme = text[..slashes].strip_suffix(':').unwrap_or(&text[..slashes]);
+    let is_scheme =
+        scheme.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet));
+    is_scheme.then_some(slashes + 2)
+}
+
+/// A reference of a peer, which need not be a strict one: what no URI may hold is percent-encoded.
+fn tolerant(reference: &[u8]) -> Result<String, Error> {
+    let reference = reference.trim_ascii();
+    let text = match core::str::from_utf8(reference) {
+        Ok(text) => in_ascii(text)?.into_owned().into_bytes(),
+        Err(_) => reference.to_vec(),
+    };
+    let start = core::str::from_utf8(&text).ok().and_then(authority_start).unwrap_or(0);
+    let path = text[start..].iter().position(|octet| b"/?#".contains(octet));
+    let path = path.map_or(text.len(), |path| start + path);
+    let path = if start == 0 { 0 } else { path };
+    let mut out = String::with_capacity(text.len());
+    let stands = |octet: u8| octet.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&octet);
+    encode(&mut out, &text[..path], stands);
+    let mut fragment = false;
+    for (index, &octet) in text[path..].iter().enumerate() {
+        let triplet = || {
+            let digits = text[path + index + 1..].iter().take(2);
+            digits.filter(|digit| digit.is_ascii_hexdigit()).count() == 2
+        };
+        let stands = match octet {
+            b'[' | b']' => false,
+            b'%' => triplet(),
+            b'#' => !core::mem::replace(&mut fragment, true),
+            octet => stands(octet),
+        };
+        encode(&mut out, &[octet], |_| stands);
+    }
+    Ok(out)
+}
+
+/// Adds `octets`, percent-encoded but for those that stand as they are.
+fn encode(out: &mut String, octets: &[u8], stands: impl Fn(u8) -> bool) {
+    for &octet in octets {
+        match stands(octet) {
+            true => out.push(octet.into()),
+            false => *out += &format!("%{octet:02X}"),
         }
     }
 }
@@ -434,7 +536,10 @@ impl fmt::Display for Error {
                 f,
                 "`{text}` is no context identifier; expected vsock://CID:PORT with a number, 2 is the hypervisor"
             ),
-            Self::HostName { host } => write!(f, "`{host}` is neither an address nor a host name"),
+            // a peer may have said it: it stays on one line
+            Self::HostName { host } => {
+                write!(f, "`{}` is neither an address nor a host name", host.escape_debug())
+            }
             Self::NoHost => f.write_str("the URI names no host; expected SCHEME://HOST…"),
             Self::NoPort { scheme } => {
                 write!(f, "{scheme} has no port of its own; expected {scheme}://HOST:PORT")
@@ -574,6 +679,60 @@ mod tests {
     }
 
     #[test]
+    fn other_scripts_are_put_in_ascii() {
+        for (text, shown) in [
+            ("http://münchen.de/", "http://xn--mnchen-3ya.de/"),
+            (
+                "http://jörg:ö@BÜCHER.example:81/ä?ß#ü",
+                "http://j%C3%B6rg@xn--bcher-kva.example:81/%C3%A4?%C3%9F",
+            ),
+            ("http://h/日本", "http://h/%E6%97%A5%E6%9C%AC"),
+        ] {
+            assert_eq!(parse(text).to_string(), shown);
+        }
+        assert!("http://☃/".parse::<Target>().is_err());
+    }
+
+    #[test]
+    fn references_are_resolved_as_browsers_do() {
+        let base = parse("http://me:pw@h:81/a/b?q");
+        for (reference, target) in [
+            ("c", "http://h:81/a/c"),
+            ("/c?d#e", "http://h:81/c?d"),
+            ("../../..//x", "http://h:81//x"),
+            ("?z", "http://h:81/a/b?z"),
+            ("//other/x", "http://other/x"),
+            ("https://you:secret@other", "https://other"),
+            ("HTTP://OTHER:80/", "http://other:80/"),
+            ("/a b|c[]=%zz%41", "http://h:81/a%20b%7Cc%5B%5D=%25zz%41"),
+            ("/ä", "http://h:81/%C3%A4"),
+            ("//bücher.example/ä", "http://xn--bcher-kva.example/%C3%A4"),
+            (" /x ", "http://h:81/x"),
+            ("", "http://h:81/a/b?q"),
+            ("/x#a#b", "http://h:81/x"),
+            ("http://[::1]:8/x", "http://[::1]:8/x"),
+        ] {
+            let outcome = base.resolve(reference.as_bytes()).map(|target| target.to_string());
+            assert_eq!(outcome.as_deref(), Ok(target), "{reference}");
+        }
+        assert_eq!(base.resolve(b"/\xff\r\n").unwrap().path, "/%FF");
+        for reference in
+            ["http://", "http://a b/", "http://h:99999/", "mailto:a@b", "http:///x", "//a..b/"]
+        {
+            assert!(base.resolve(reference.as_bytes()).is_err(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn origins_are_scheme_host_and_port() {
+        let same = |one: &str, other: &str| parse(one).is_same_origin(&parse(other));
+        assert!(same("http://h/a", "http://me@H:80/b"));
+        assert!(!same("http://h", "https://h"));
+        assert!(!same("http://h", "http://h:81"));
+        assert!(!same("http://h", "http://i"));
+    }
+
+    #[test]
     fn a_password_is_never_shown() {
         let target = parse("http://user:hunter2@h/");
         assert!(!format!("{target} {target:?}").contains("hunter2"));
@@ -592,6 +751,7 @@ mod tests {
         fn any_text_is_parsed_or_refused(text in ".{0,40}") {
             let _ = text.parse::<Target>();
             let _ = format!("http://{text}").parse::<Target>();
+            let _ = parse("http://h/a").resolve(text.as_bytes());
         }
 
         #[test]

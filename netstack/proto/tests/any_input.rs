@@ -36,4 +36,25 @@ proptest! {
         reply.splice(0..0, [129, 0]);
         properties::icmp(&reply);
     }
+
+    #[test]
+    fn any_octets_as_a_location(
+        octets in proptest::collection::vec(any::<u8>(), 0..60),
+        rest in r"(https?:)?(//)?[a-z0-9.:/@?#%äß ]{0,30}",
+    ) {
+        properties::redirect(&octets);
+        properties::redirect(rest.as_bytes());
+    }
+
+    #[test]
+    fn any_octets_as_codings(octets in proptest::collection::vec(any::<u8>(), 0..40), names in "(gzip|br|x|,|;| ){0,8}") {
+        properties::coding(&octets);
+        properties::coding(names.as_bytes());
+    }
+
+    #[test]
+    fn any_octets_as_a_proxys_answer(octets in proptest::collection::vec(any::<u8>(), 0..60), rest in "[ 0-9a-z\r\n]{0,40}") {
+        properties::tunnel(&octets);
+        properties::tunnel(format!("HTTP/1.1 {rest}").as_bytes());
+    }
 }

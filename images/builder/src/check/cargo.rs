@@ -9,8 +9,9 @@ use super::Tally;
 use crate::toolchain;
 use crate::workspace::Workspace;
 
-/// Features of the program that are on by default: it must build without any of them, and with each alone.
-const FEATURES: [&str; 7] = ["", "git", "http", "raw", "ssh", "tls", "udp"];
+/// Features of the program: it must build without any of them, and with each alone.
+const FEATURES: [&str; 10] =
+    ["", "compression", "git", "http", "http2", "raw", "ssh", "tls", "udp", "vsock"];
 
 /// rustfmt, clippy and rustdoc over the workspace's default members, and clippy over the program with fewer features.
 pub fn lint(workspace: &Workspace, tally: &mut Tally) {

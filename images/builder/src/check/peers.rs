@@ -84,15 +84,7 @@ impl Peers {
         let (name, part) = name.split_once('.').unwrap_or((name, ""));
         // the answer depends on who asks
         let peer = if name == "dns" { format!("dns-{target}") } else { name.to_owned() };
-        let port = match self.ports.get(&peer) {
-            Some(&port) => port,
-            None => {
-                let port =
-                    self.start(&peer).with_context(|| format!("cannot start the peer {peer}"))?;
-                self.ports.insert(peer.clone(), port);
-                port
-            }
-        };
+        let port = self.port(&peer)?;
         let leaves = &self.leaves;
         let leaf = || {
             let (_, kind) = certificate_of(name);
@@ -120,12 +112,27 @@ impl Peers {
         }
     }
 
+    fn port(&mut self, peer: &str) -> Result<u16> {
+        if let Some(&port) = self.ports.get(peer) {
+            return Ok(port);
+        }
+        let port = self.start(peer).with_context(|| format!("cannot start the peer {peer}"))?;
+        self.ports.insert(peer.to_owned(), port);
+        Ok(port)
+    }
+
     fn start(&mut self, name: &str) -> Result<u16> {
         if let Some(peer) = threads::Peer::named(name) {
             return peer.start(&self.leaves["valid"]);
         }
+        if let Some(port) = threads::start_script(name, &self.leaves["valid"])? {
+            return Ok(port);
+        }
         let port = free_port()?;
         let mut command = match name {
+            "nghttpd" | "nghttpd-valid" => self.nghttpd(name, port),
+            "haproxy" | "haproxy-tls" => self.haproxy(name, port)?,
+            "tinyproxy" => self.tinyproxy(port)?,
             "python" => {
                 let mut python = guard::command("python3");
                 python.args(["-m", "http.server", "--bind", "127.0.0.1", "--directory"]);
@@ -176,7 +183,7 @@ impl Peers {
                 let tls = format!(
                     "ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols {versions};"
                 );
-                (" ssl", tls)
+                (if name.ends_with("-h2") { " ssl http2" } else { " ssl" }, tls)
             }
         };
         let www = self.files.directory().display();
@@ -188,14 +195,65 @@ impl Peers {
              http {{ access_log off; default_type application/octet-stream; sendfile on;\n\
              client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
              uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+             gzip on; gzip_types *; gzip_min_length 1; client_max_body_size 0;\n\
              server {{ listen 127.0.0.1:{port}{listen}; root {www}; {tls}\n\
-             location = /token {{ return 200 $http_x_token; }} }} }}\n"
+             location = /token {{ return 200 $http_x_token; }}\n\
+             location = /sent {{ return 200 \"$request_method $server_protocol $host $http_authorization $http_cookie\"; }}\n\
+             location = /to {{ return 302 $arg_to; }}\n\
+             location = /kept {{ return 307 $arg_to; }}\n\
+             location = /none {{ return 204; }} }} }}\n"
         );
         fs::write(directory.join("nginx.conf"), text)?;
         let program =
             if Path::new("/usr/sbin/nginx").exists() { "/usr/sbin/nginx" } else { "nginx" };
         let mut command = guard::command(program);
         command.arg("-p").arg(&directory).args(["-e", "stderr", "-c", "nginx.conf"]);
+        Ok(command)
+    }
+
+    /// `nghttpd` in clear text, `nghttpd-valid` under TLS: HTTP/2 alone, by another hand than nginx's.
+    fn nghttpd(&self, name: &str, port: u16) -> Command {
+        let mut command = guard::command("nghttpd");
+        command.args(["--address=127.0.0.1", "--echo-upload", "--trailer=x-end: reached"]);
+        command.arg("-d").arg(self.files.directory());
+        if name == "nghttpd" {
+            command.arg("--no-tls").arg(port.to_string());
+        } else {
+            let pem = self.pem("valid");
+            command.args([&port.to_string(), &pem, &pem]);
+        }
+        command
+    }
+
+    /// `haproxy` in clear text, `haproxy-tls` with both versions by ALPN: in front of nginx.
+    fn haproxy(&mut self, name: &str, port: u16) -> Result<Command> {
+        let behind = self.port("nginx")?;
+        let tls = match name {
+            "haproxy" => String::new(),
+            _ => format!(" ssl crt {} alpn h2,http/1.1", self.pem("valid")),
+        };
+        let text = format!(
+            "global\n maxconn 64\n tune.ssl.default-dh-param 2048\n\
+             defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
+             frontend in\n bind 127.0.0.1:{port}{tls}\n default_backend out\n\
+             backend out\n server nginx 127.0.0.1:{behind}\n"
+        );
+        let file = self.scratch.path().join(format!("{name}.cfg"));
+        fs::write(&file, text)?;
+        let program =
+            if Path::new("/usr/sbin/haproxy").exists() { "/usr/sbin/haproxy" } else { "haproxy" };
+        let mut command = guard::command(program);
+        command.args(["-db", "-f"]).arg(file);
+        Ok(command)
+    }
+
+    /// A proxy that tunnels (`CONNECT`) for `me` with the password `hush`.
+    fn tinyproxy(&self, port: u16) -> Result<Command> {
+        let file = self.scratch.path().join("tinyproxy.conf");
+        let text = format!("Port {port}\nListen 127.0.0.1\nTimeout 60\nBasicAuth me hush\n");
+        fs::write(&file, text)?;
+        let mut command = guard::command("tinyproxy");
+        command.args(["-d", "-c"]).arg(file);
         Ok(command)
     }
 
@@ -237,11 +295,12 @@ impl Peers {
 /// `nginx-wrong-name-tls12` is the server `nginx` with the certificate `wrong-name`.
 fn certificate_of(name: &str) -> (&str, &str) {
     let name = name.split("-tls").next().unwrap_or(name);
+    let name = name.strip_suffix("-h2").unwrap_or(name);
     name.split_once('-').unwrap_or((name, ""))
 }
 
 fn tls_version(name: &str) -> Option<&str> {
-    name.split_once("-tls").map(|(_, version)| version)
+    name.split_once("-tls").map(|(_, version)| version.strip_suffix("-h2").unwrap_or(version))
 }
 
 /// How a target reaches this host's loopback.

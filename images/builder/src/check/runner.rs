@@ -74,6 +74,11 @@ pub fn run(
     if let Err(cause) = output.check_stdout(&stdout, expected) {
         wrong.push(format!("standard output: {cause}"));
     }
+    for text in &scenario.absent {
+        if String::from_utf8_lossy(&output.stdout).contains(text.as_str()) {
+            wrong.push(format!("standard output holds `{text}`"));
+        }
+    }
     for text in &scenario.stderr {
         let text = filled(peers, text, target)?;
         if !output.stderr.contains(&text) {

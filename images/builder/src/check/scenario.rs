@@ -43,6 +43,9 @@ pub struct Scenario {
     /// Standard output.
     #[serde(default)]
     pub stdout: Stdout,
+    /// Texts that the start of standard output must not hold.
+    #[serde(default)]
+    pub absent: Vec<String>,
     /// Texts that standard error must hold, with names in braces.
     #[serde(default)]
     pub stderr: Vec<String>,

@@ -2,13 +2,15 @@
 //!
 //! Each is a thread on a listener of its own; they end with the process.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, SocketType};
+use scripted::{Script, Step};
 
 use crate::certificate::Leaf;
 
@@ -132,6 +134,120 @@ fn pong(mut stream: impl Read + Write) -> Result<()> {
         stream.flush()?;
     }
     Ok(())
+}
+
+/// Starts the script of that name, where there is one (`NAME-tls` under TLS, which agrees to what the name says),
+/// and returns its port on 127.0.0.1.
+pub fn start_script(name: &str, leaf: &Leaf) -> Result<Option<u16>> {
+    let plain = name.strip_suffix("-tls").unwrap_or(name);
+    if Script::named(plain).is_none() {
+        return Ok(None);
+    }
+    let protocol: &[u8] = if plain.starts_with("h2-") { b"h2" } else { b"http/1.1" };
+    let tls = (plain != name).then(|| leaf.server(&[protocol])).transpose()?.map(Arc::new);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let plain = plain.to_owned();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (tls, script) = (tls.clone(), Script::named(&plain));
+            thread::spawn(move || script.map(|script| play(script, stream, tls)));
+        }
+    });
+    Ok(Some(port))
+}
+
+/// Does what a script says until the client has gone.
+fn play(
+    script: Script,
+    mut stream: TcpStream,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Result<()> {
+    let both = stream.try_clone()?;
+    match tls {
+        None => play_over(script, &mut stream, &both)?,
+        Some(config) => {
+            let mut session = rustls::ServerConnection::new(config)?;
+            play_over(script, &mut rustls::Stream::new(&mut session, &mut stream), &both)?;
+            session.send_close_notify();
+            session.write_tls(&mut stream)?;
+        }
+    }
+    stream.shutdown(Shutdown::Write)?;
+    drain(&mut stream);
+    Ok(())
+}
+
+/// `socket` is below `stream`.
+fn play_over(
+    mut script: Script,
+    stream: &mut (impl Read + Write),
+    socket: &TcpStream,
+) -> Result<()> {
+    let mut buf = [0; 16 * 1024];
+    loop {
+        let len = stream.read(&mut buf)?;
+        if len == 0 {
+            return Ok(());
+        }
+        for step in script.handle(&buf[..len]) {
+            match step {
+                Step::Send(octets) => stream.write_all(&octets)?,
+                Step::Repeat(octets, times) => {
+                    (0..times).try_for_each(|_| stream.write_all(&octets))?;
+                }
+                Step::Drip(octets, every) => {
+                    for octet in octets {
+                        stream.write_all(&[octet])?;
+                        stream.flush()?;
+                        thread::sleep(every);
+                    }
+                }
+                Step::Hold => {
+                    stream.flush()?;
+                    while stream.read(&mut buf).is_ok_and(|len| len > 0) {}
+                    return Ok(());
+                }
+                Step::Relay(place) => {
+                    stream.flush()?;
+                    // as a machine names it; the peers are all here
+                    let port = place.rsplit(':').next().context("no port")?.parse::<u16>()?;
+                    return relay(stream, socket, TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+                }
+                Step::Close => return Ok(()),
+            }
+        }
+        stream.flush()?;
+    }
+}
+
+/// Hands octets on, both ways and in turns, until either side has ended.
+fn relay(stream: &mut (impl Read + Write), socket: &TcpStream, mut other: TcpStream) -> Result<()> {
+    const TURN: Duration = Duration::from_millis(2);
+    socket.set_read_timeout(Some(TURN))?;
+    other.set_read_timeout(Some(TURN))?;
+    let mut buf = vec![0; 256 << 10];
+    loop {
+        match stream.read(&mut buf) {
+            Ok(0) => other.shutdown(Shutdown::Write)?,
+            Ok(len) => other.write_all(&buf[..len])?,
+            Err(error) if is_turn_over(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match other.read(&mut buf) {
+            Ok(0) => break,
+            Ok(len) => stream.write_all(&buf[..len])?,
+            Err(error) if is_turn_over(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        stream.flush()?;
+    }
+    socket.set_read_timeout(None)?;
+    Ok(())
+}
+
+fn is_turn_over(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// Reads the request's head, sends `answer` and closes.

@@ -6,25 +6,26 @@
 
 use crate::error::Error;
 use crate::features;
+use crate::flow::lower::{Lower, through};
 #[cfg(feature = "ssh")]
 use crate::flow::ssh::Exec;
 use crate::flow::tcp;
 use crate::flows::Flows;
 use core::fmt;
-use mimic::{BoxFlow, Ctx, Handle, Key, Registry, req};
+use mimic::{BoxFlow, Ctx, Handle, Key, Registry, opt, req};
 pub use proto::git::advertisement::Service;
 use proto::git::advertisement::daemon_request;
 #[cfg(feature = "ssh")]
 use proto::git::advertisement::{shell_command, version_parameter};
-use proto::target::{Scheme, Target};
+use proto::target::{Host, Scheme, Target};
 use std::sync::Arc;
 
 /// What the `git` protocol connects to.
 pub struct Endpoint {
-    /// The daemon.
-    pub tcp: Arc<tcp::Endpoint>,
-    /// Makes a flow of a connection.
-    pub handle: Handle<tcp::Tcp>,
+    /// Opens the flow to the daemon.
+    pub lower: Lower,
+    /// The daemon's host and, where it is not the usual one, port.
+    pub authority: String,
     /// The repository at the daemon.
     pub path: String,
     /// What is done there.
@@ -40,21 +41,20 @@ impl mimic::Protocol for Git {
     type Error = Error;
 
     async fn connect(&self, endpoint: Arc<Endpoint>) -> Result<BoxFlow, Error> {
-        let stream = tcp::Tcp.connect(endpoint.tcp.clone()).await?;
-        let mut flow = endpoint.handle.inject(stream);
-        let request = daemon_request(endpoint.service, &endpoint.path, &authority(&endpoint.tcp));
+        let mut flow = (endpoint.lower)().await?;
+        let request = daemon_request(endpoint.service, &endpoint.path, &endpoint.authority);
         let sent = flow.write_all(&request).await;
         let stage = crate::Stage::Handshake;
         sent.map_err(|error| Error {
             stage,
-            target: authority(&endpoint.tcp),
+            target: endpoint.authority.clone(),
             cause: crate::Cause::of(&error),
         })?;
         Ok(flow)
     }
 
     fn describe(endpoint: &Endpoint, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", authority(&endpoint.tcp), endpoint.path)
+        write!(f, "{} {}", endpoint.authority, endpoint.path)
     }
 }
 
@@ -69,10 +69,10 @@ fn command(service: Service, path: &str) -> Exec {
 }
 
 /// Host and, where it is not the daemon's own, port.
-fn authority(endpoint: &tcp::Endpoint) -> String {
-    match Some(endpoint.port) == Scheme::Git.default_port() {
-        true => endpoint.host.to_string(),
-        false => format!("{}:{}", endpoint.host, endpoint.port),
+fn authority(host: &Host, port: u16) -> String {
+    match Some(port) == Scheme::Git.default_port() {
+        true => host.to_string(),
+        false => format!("{host}:{port}"),
     }
 }
 
@@ -118,12 +118,13 @@ impl super::Entry for Entry {
         });
         ctx.fold(
             self.handle.endpoint(),
-            (place, repository()),
-            move |((scheme, dialer, host, port), (path, service))| {
+            (place, repository(), opt(&flows.tunnel)),
+            move |((scheme, dialer, host, port), (path, service), tunnel)| {
                 let ours = *scheme == Scheme::Git && features::serves(&scheme);
+                let tcp = tcp::Endpoint::new(&dialer, &host, *port);
                 let endpoint = ours.then(|| Endpoint {
-                    tcp: Arc::new(tcp::Endpoint::new(&dialer, &host, *port)),
-                    handle: handle.clone(),
+                    lower: through(tunnel, handle.clone(), tcp),
+                    authority: authority(&host, *port),
                     path: (*path).clone(),
                     service: *service,
                 });

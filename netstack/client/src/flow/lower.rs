@@ -2,7 +2,15 @@
 
 use crate::error::Error;
 use crate::flow::tcp;
+#[cfg(any(feature = "ssh", feature = "tls"))]
+use crate::flows::Flows;
+#[cfg(any(feature = "git", feature = "ssh", feature = "tls"))]
+use crate::flows::Tunnel;
 use mimic::{BoxFlow, Handle, Protocol as _};
+#[cfg(any(feature = "ssh", feature = "tls"))]
+use mimic::{Ctx, Key, opt, req};
+#[cfg(any(feature = "ssh", feature = "tls"))]
+use proto::target::Scheme;
 use stack::BoxFuture;
 use std::sync::Arc;
 
@@ -18,4 +26,39 @@ pub(crate) fn over_tcp(handle: Handle<tcp::Tcp>, endpoint: Arc<tcp::Endpoint>) -
             Ok::<_, Error>(handle.inject(flow))
         })
     })
+}
+
+/// TCP to an endpoint, or the tunnel in its place.
+#[cfg(any(feature = "git", feature = "ssh", feature = "tls"))]
+pub(crate) fn through(
+    tunnel: Option<Arc<Tunnel>>,
+    handle: Handle<tcp::Tcp>,
+    endpoint: tcp::Endpoint,
+) -> Lower {
+    match tunnel {
+        Some(tunnel) => Arc::new(move || tunnel(&endpoint.host, endpoint.port)),
+        None => over_tcp(handle, Arc::new(endpoint)),
+    }
+}
+
+/// `ctx` with `key` derived: TCP to the target's host and port, through the tunnel where there is one.
+#[cfg(any(feature = "ssh", feature = "tls"))]
+pub(crate) fn derive(ctx: &Ctx, key: &Key<Lower>, flows: &Flows) -> Ctx {
+    let tcp = flows.tcp.handle.clone();
+    ctx.fold(
+        key,
+        (
+            req(&flows.dialer),
+            req(&flows.host),
+            req(&flows.port),
+            opt(&flows.scheme),
+            opt(&flows.tunnel),
+        ),
+        move |(dialer, host, port, scheme, tunnel)| {
+            let https = scheme.is_some_and(|scheme| *scheme == Scheme::Https);
+            let endpoint = tcp::Endpoint { https, ..tcp::Endpoint::new(&dialer, &host, *port) };
+            let lower = through(tunnel, tcp.clone(), endpoint);
+            async move { Some(lower) }
+        },
+    )
 }

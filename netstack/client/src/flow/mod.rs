@@ -5,8 +5,10 @@
 
 #[cfg(feature = "git")]
 pub mod git;
-#[cfg(any(feature = "ssh", feature = "tls"))]
+#[cfg(any(feature = "git", feature = "http", feature = "ssh", feature = "tls"))]
 pub mod lower;
+#[cfg(feature = "http")]
+pub mod proxy;
 #[cfg(feature = "raw")]
 pub mod raw;
 pub mod socket;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::features;
 use crate::flows::Flows;
 use core::fmt;
-use mimic::{Ctx, Handle, Registry, req};
+use mimic::{Ctx, Handle, Registry, opt, req};
 use proto::target::{Host, Scheme};
 use stack::TcpStream;
 use std::sync::Arc;
@@ -62,10 +62,16 @@ impl super::Entry for Entry {
     }
 
     fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
-        let place = (req(&flows.scheme), req(&flows.dialer), req(&flows.host), req(&flows.port));
-        ctx.fold(self.handle.endpoint(), place, |(scheme, dialer, host, port)| async move {
+        let place = (
+            req(&flows.scheme),
+            req(&flows.dialer),
+            req(&flows.host),
+            req(&flows.port),
+            opt(&flows.tunnel),
+        );
+        ctx.fold(self.handle.endpoint(), place, |(scheme, dialer, host, port, tunnel)| async move {
             let ours = matches!(*scheme, Scheme::Http | Scheme::Tcp) && features::serves(&scheme);
-            ours.then(|| Endpoint::new(&dialer, &host, *port))
+            (ours && tunnel.is_none()).then(|| Endpoint::new(&dialer, &host, *port))
         })
     }
 }

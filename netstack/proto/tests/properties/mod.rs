@@ -3,9 +3,12 @@
 #![allow(dead_code, reason = "each fuzz target checks one of them")]
 
 use proto::authenticator::Authenticator;
+use proto::coding::{MOST_CODINGS, codings};
 use proto::icmp::{Echo, Version};
 use proto::quantity;
+use proto::redirect::{Rules, Trail};
 use proto::target::{Scheme, Target};
+use proto::tunnel::{Answer, MOST_HEAD};
 
 /// What is parsed is printed such that it parses to the same, printed the same.
 pub fn target(text: &str) {
@@ -56,5 +59,58 @@ pub fn icmp(octets: &[u8]) {
     for version in [Version::V4, Version::V6] {
         let Some(reply) = Echo::parse_reply(octets, version) else { continue };
         assert_eq!(reply.emit(version)[4..], octets[4..]);
+    }
+}
+
+/// A redirect leads to a URI of HTTP that can be printed and read, without user information and control characters,
+/// or is refused on one line; what is kept from other origins stays there.
+pub fn redirect(location: &[u8]) {
+    for (from, downgrade) in
+        [("http://me:pw@h:81/a/b?c", false), ("https://h/", true), ("https://h/", false)]
+    {
+        let from: Target = from.parse().expect("a URI");
+        let mut trail = Trail::new("POST", &from, Rules { downgrade, ..Rules::default() });
+        for status in [302, 307, 303] {
+            match trail.follow(status, Some(location)) {
+                Ok(None) => panic!("a redirect with a location is followed or refused"),
+                Ok(Some(hop)) => {
+                    let printed = hop.target.to_string();
+                    assert!(printed.bytes().all(|octet| octet.is_ascii_graphic()), "{printed:?}");
+                    assert_eq!(printed.parse::<Target>().as_ref(), Ok(&hop.target), "{location:?}");
+                    assert!(hop.target.user.is_none() && hop.target.password.is_none());
+                    let web = matches!(hop.target.scheme, Scheme::Http | Scheme::Https);
+                    let fell = from.scheme == Scheme::Https && hop.target.scheme == Scheme::Http;
+                    assert!(web && (downgrade || !fell), "{printed}");
+                    assert_eq!(hop.is_at_home, hop.target.is_same_origin(&from));
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(!text.is_empty() && !text.contains(char::is_control), "{text:?}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Codings are few, and an error is one line.
+pub fn coding(value: &[u8]) {
+    match codings(value.split(|octet| *octet == b';')) {
+        Ok(codings) => assert!(codings.len() <= MOST_CODINGS),
+        Err(error) => assert!(!error.to_string().contains(char::is_control)),
+    }
+}
+
+/// A proxy's answer ends with a status of three digits, or is refused before it is large.
+pub fn tunnel(octets: &[u8]) {
+    let mut answer = Answer::default();
+    for (index, octet) in octets.iter().enumerate() {
+        match answer.handle(*octet) {
+            Ok(None) => {}
+            Ok(Some(status)) => return assert!((200..1000).contains(&status)),
+            Err(_) => return,
+        }
+        // interim answers begin anew
+        assert!(index <= MOST_HEAD || octets.starts_with(b"HTTP/1."));
     }
 }

@@ -15,8 +15,7 @@ mod session;
 use crate::deadline::within;
 use crate::error::{Cause, Error, Stage, no_entropy};
 use crate::features;
-use crate::flow::lower::{Lower, over_tcp};
-use crate::flow::tcp;
+use crate::flow::lower::{self, Lower};
 use crate::flows::Flows;
 use crate::options;
 use crate::primitives;
@@ -155,17 +154,7 @@ impl super::Entry for Entry {
     }
 
     fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
-        let tcp = flows.tcp.handle.clone();
-        ctx.fold(
-            &self.lower,
-            (req(&flows.dialer), req(&flows.host), req(&flows.port)),
-            move |(dialer, host, port)| {
-                let endpoint = Arc::new(tcp::Endpoint::new(&dialer, &host, *port));
-                let lower = over_tcp(tcp.clone(), endpoint);
-                async move { Some(lower) }
-            },
-        )
-        .fold(
+        lower::derive(ctx, &self.lower, flows).fold(
             self.handle.endpoint(),
             (
                 (req(&flows.scheme), req(&flows.dialer), req(&flows.host)),

@@ -16,9 +16,8 @@ mod verify;
 use crate::deadline::within;
 use crate::error::{self, Cause, Error, Stage};
 use crate::features;
+use crate::flow::lower;
 pub use crate::flow::lower::Lower;
-use crate::flow::lower::over_tcp;
-use crate::flow::tcp;
 use crate::flows::Flows;
 use crate::options;
 pub use crate::options::Tls as Options;
@@ -140,18 +139,7 @@ impl super::Entry for Entry {
     }
 
     fn derive(&self, ctx: &Ctx, flows: &Flows) -> Ctx {
-        let tcp = flows.tcp.handle.clone();
-        ctx.fold(
-            &self.lower,
-            (req(&flows.dialer), req(&flows.host), req(&flows.port), opt(&flows.scheme)),
-            move |(dialer, host, port, scheme)| {
-                let https = scheme.is_some_and(|scheme| *scheme == Scheme::Https);
-                let endpoint = tcp::Endpoint { https, ..tcp::Endpoint::new(&dialer, &host, *port) };
-                let lower = over_tcp(tcp.clone(), Arc::new(endpoint));
-                async move { Some(lower) }
-            },
-        )
-        .fold(
+        lower::derive(ctx, &self.lower, flows).fold(
             self.handle.endpoint(),
             (
                 req(&flows.scheme),
@@ -182,7 +170,8 @@ impl super::Entry for Entry {
         }
         match &tls.name {
             Some(name) => ctx.add(&self.name, name.clone()),
-            None => ctx,
+            // one that an earlier target had says nothing of this one
+            None => ctx.remove(&self.name),
         }
     }
 }

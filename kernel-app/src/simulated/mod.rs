@@ -94,8 +94,11 @@ impl Scenario {
                 .filter_map(|rest| rest.split('}').next())
                 .any(|size| quantity::size(size).is_ok_and(|size| size > LARGEST_FILE))
         };
-        let real =
-            |argument: &String| ["{git", "{over", "{sshd"].iter().any(|it| argument.contains(it));
+        let real = |argument: &String| {
+            ["{dropbear", "{git", "{over", "{ssh", "{tinysshd"]
+                .iter()
+                .any(|it| argument.contains(it))
+        };
         // what a shell prints is of real peers
         let by_shell = matches!(self.stdout, Stdout::Shell(_) | Stdout::LinesOf(_));
         self.targets.is_none()

@@ -20,6 +20,7 @@ mod machines;
 mod netns;
 pub mod peers;
 mod project;
+mod relay;
 mod runner;
 mod scenario;
 mod sshd;

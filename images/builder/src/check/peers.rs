@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::files::Files;
 use super::git::Repositories;
+use super::relay::Mischief;
 use super::{sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
@@ -105,20 +106,25 @@ impl Peers {
         }
     }
 
+    /// A peer's port; starts it if it was not.
+    fn port(&mut self, peer: &str) -> Result<u16> {
+        if let Some(port) = self.ports.get(peer) {
+            return Ok(*port);
+        }
+        let port = match peer.split_once('~') {
+            Some((honest, mischief)) => Mischief::named(mischief)?.start(self.port(honest)?),
+            None => self.start(peer),
+        };
+        let port = port.with_context(|| format!("cannot start the peer {peer}"))?;
+        self.ports.insert(peer.into(), port);
+        Ok(port)
+    }
+
     fn keys(&mut self) -> Result<&sshd::Keys> {
         match &mut self.keys {
             Some(keys) => Ok(keys),
             slot => Ok(slot.insert(sshd::Keys::new(&self.scratch.path().join("ssh"))?)),
         }
-    }
-
-    fn port(&mut self, peer: &str) -> Result<u16> {
-        if let Some(&port) = self.ports.get(peer) {
-            return Ok(port);
-        }
-        let port = self.start(peer).with_context(|| format!("cannot start the peer {peer}"))?;
-        self.ports.insert(peer.to_owned(), port);
-        Ok(port)
     }
 
     fn start(&mut self, name: &str) -> Result<u16> {
@@ -127,6 +133,9 @@ impl Peers {
         }
         if let Some(port) = threads::start_script(name, &self.leaves["valid"])? {
             return Ok(port);
+        }
+        if name == "tinysshd" {
+            return self.keys()?.tiny();
         }
         let port = free_port()?;
         let mut command = match name {
@@ -144,6 +153,7 @@ impl Peers {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))
             }
+            "dropbear" => self.keys()?.dropbear(port)?,
             _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,
             _ => match certificate_of(name) {
                 ("nginx", _) => self.nginx(name, port)?,

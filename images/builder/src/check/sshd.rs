@@ -1,16 +1,20 @@
-//! The SSH servers that scenarios talk to: OpenSSH's, each with what its name says, and the keys of both sides, made on the spot.
+//! The SSH servers that scenarios talk to: OpenSSH's, each with what its name says, dropbear and TinySSH, and the keys of both
+//! sides, made on the spot.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use crate::guard;
 
 /// Servers by name, and what makes them different; the first word says which host key they have.
-const SERVERS: [(&str, &str, &str); 24] = [
+const SERVERS: [(&str, &str, &str); 25] = [
     ("sshd", "ed25519", ""),
     ("sshd-rekey", "ed25519", "RekeyLimit 1M"),
     ("sshd-kex-curve25519", "ed25519", "KexAlgorithms curve25519-sha256"),
@@ -37,12 +41,13 @@ const SERVERS: [(&str, &str, &str); 24] = [
         "AuthenticationMethods keyboard-interactive\nUsePAM yes\nKbdInteractiveAuthentication yes",
     ),
     ("sshd-banner", "ed25519", "Banner {directory}/banner"),
+    ("dropbear", "ed25519", ""),
     ("sshd-git", "ed25519", "AcceptEnv GIT_PROTOCOL"),
     ("sshd-git-shell", "ed25519", "AcceptEnv GIT_PROTOCOL"),
 ];
 
-/// Those with accounts of their own, `tester` with the password `hunter2` and `git` with git's shell: they see other files of
-/// accounts than this host has, which takes root.
+/// Those with accounts of their own, `tester` with the password `hunter2`, `git` with git's shell and `keeper` with a directory of
+/// its own: they see other files of accounts than this host has, which takes root.
 const WITH_ACCOUNTS: [&str; 4] = ["sshd-password", "sshd-both", "sshd-questions", "sshd-git-shell"];
 
 /// Keys by name, and what `ssh-keygen` is told to make them; the last is encrypted.
@@ -128,24 +133,80 @@ impl Keys {
             command.args(["-D", "-e", "-f"]).arg(file);
             return Ok(command);
         }
-        let account = |file: &str, line: String| -> Result<String> {
-            let old = fs::read_to_string(Path::new("/etc").join(file))?;
-            fs::write(self.directory.join(file), old + &line)?;
-            Ok(format!("mount --bind {directory}/{file} /etc/{file} && "))
-        };
+        self.with_accounts(&format!("{PROGRAM} -D -e -f {}", file.display()))
+    }
+
+    /// What starts dropbear, which wants its keys in a form and a place of its own.
+    pub fn dropbear(&self, port: u16) -> Result<Command> {
+        let directory = &self.directory;
+        let key = directory.join("dropbear");
+        let ours = directory.join("ed25519");
+        run(Command::new("dropbearconvert").args(["openssh", "dropbear"]).arg(ours).arg(&key))?;
+        fs::create_dir_all(directory.join("home/.ssh"))?;
+        let authorized = "authorized_keys";
+        fs::copy(directory.join(authorized), directory.join("home/.ssh").join(authorized))?;
+        let (key, pid) = (key.display(), directory.join("dropbear.pid"));
+        self.with_accounts(&format!(
+            "dropbear -F -E -p 127.0.0.1:{port} -r {key} -P {}",
+            pid.display()
+        ))
+    }
+
+    /// Starts a listener that gives every connection to a TinySSH of its own.
+    pub fn tiny(&self) -> Result<u16> {
+        let directory = self.directory.join("tiny");
+        run(Command::new("tinysshd-makekey").arg(&directory))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let directory = directory.clone();
+                thread::spawn(move || -> Result<()> {
+                    let input = OwnedFd::from(stream.try_clone()?);
+                    let mut command = guard::command("tinysshd");
+                    command.arg(directory).stdin(input).stdout(OwnedFd::from(stream));
+                    command.stderr(Stdio::null()).spawn()?.wait()?;
+                    Ok(())
+                });
+            }
+        });
+        Ok(port)
+    }
+
+    /// `line`, run by a shell that sees accounts of ours beside this host's.
+    fn with_accounts(&self, line: &str) -> Result<Command> {
+        let directory = self.directory.display();
+        let mut script = String::new();
         let hash = run(Command::new("openssl").args(["passwd", "-6", "hunter2"]))?;
-        let mut script =
-            account("passwd", "tester:x:0:0::/:/bin/sh\ngit:x:0:0::/:/usr/bin/git-shell\n".into())?;
-        script += &account(
-            "shadow",
-            format!("tester:{}:19000:0:99999:7:::\ngit:*:19000:0:99999:7:::\n", hash.trim()),
-        )?;
+        for (file, lines) in [
+            (
+                "passwd",
+                format!(
+                    "tester:x:0:0::/:/bin/sh\ngit:x:0:0::/:/usr/bin/git-shell\n\
+                     keeper:x:0:0::{directory}/home:/bin/sh\n"
+                ),
+            ),
+            (
+                "shadow",
+                format!(
+                    "tester:{}:19000:0:99999:7:::\ngit:*:19000:0:99999:7:::\n\
+                     keeper:*:19000:0:99999:7:::\n",
+                    hash.trim()
+                ),
+            ),
+        ] {
+            let old = fs::read_to_string(Path::new("/etc").join(file))?;
+            fs::write(self.directory.join(file), old + &lines)?;
+            script += &format!("mount --bind {directory}/{file} /etc/{file} && ");
+        }
         fs::write(
             self.directory.join("pam"),
             "auth required pam_unix.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
         )?;
-        script += &format!("mount --bind {directory}/pam /etc/pam.d/sshd && ");
-        script += &format!("exec {PROGRAM} -D -e -f {}", file.display());
+        // a host without OpenSSH's server has nowhere to put it
+        script += &format!(
+            "{{ test ! -e /etc/pam.d/sshd || mount --bind {directory}/pam /etc/pam.d/sshd; }} && exec {line}"
+        );
         let mut command = guard::command("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
         Ok(command)

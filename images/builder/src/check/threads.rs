@@ -39,6 +39,14 @@ pub enum Peer {
     ChunkCut,
     /// Answers 404 with a body.
     NotFound,
+    /// An SSH server that says more and more lines before it says that it is one.
+    SshFlood,
+    /// An SSH server whose first packet would be 4 GiB long.
+    SshHuge,
+    /// A server of SSH 1.
+    SshOld,
+    /// An SSH server that says goodbye at once, with octets that a terminal would take for its own.
+    SshGoodbye,
 }
 
 impl Peer {
@@ -56,6 +64,10 @@ impl Peer {
             "tls-cut" => Self::TlsCut,
             "chunk-cut" => Self::ChunkCut,
             "not-found" => Self::NotFound,
+            "ssh-flood" => Self::SshFlood,
+            "ssh-huge" => Self::SshHuge,
+            "ssh-old" => Self::SshOld,
+            "ssh-goodbye" => Self::SshGoodbye,
             _ => return None,
         })
     }
@@ -120,10 +132,25 @@ impl Peer {
                 stream.shutdown(Shutdown::Write)?;
                 drain(&mut stream);
             }
+            Self::SshFlood => while stream.write_all(b"more to come\r\n").is_ok() {},
+            Self::SshHuge => say(stream, b"SSH-2.0-x\r\n\xff\xff\xff\xff\x04\x14")?,
+            Self::SshOld => say(stream, b"SSH-1.5-x\r\n")?,
+            Self::SshGoodbye => say(stream, GOODBYE)?,
             Self::Closed => {}
         }
         Ok(())
     }
+}
+
+/// SSH_MSG_DISCONNECT (RFC 4253 §11.1) with a text of two lines, one of them coloured.
+const GOODBYE: &[u8] =
+    b"SSH-2.0-x\r\n\0\0\0\x2c\x0a\x01\0\0\0\x02\0\0\0\x14go\x1b[31m away\nat once\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// Says all of it before anything is asked.
+fn say(mut stream: TcpStream, octets: &[u8]) -> Result<()> {
+    stream.write_all(octets)?;
+    drain(&mut stream);
+    Ok(())
 }
 
 /// Answers pings until the end, or until something else comes.

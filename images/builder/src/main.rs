@@ -68,6 +68,7 @@ usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --ta
        cargo image tap up|down NAME [OPTIONS]         a tap interface for machines (root)
        cargo image test [GROUP...]                    lint, unit, host, boot, net, kvm, fleet (default: all)
        cargo image bench boot|throughput              against Linux and curl on the same machine
+       cargo image bench git|ssh                      against git and OpenSSH at the same servers
        cargo image new NAME [--path DIR]              a project of one's own in DIR (default: NAME)
        cargo image describe [IMAGE] [--path DIR]      what the image contains, and its arguments
 

@@ -2,8 +2,9 @@
 //!
 //! Both are QEMU with the same machine, CPU, accelerator and devices, fetch the same file from the same nginx, and
 //! write it to the same virtio port. Only kernel, command line and memory differ. Runs alternate, so that
-//! what else the host does hits both; medians are printed.
+//! what else the host does hits both; medians are printed. [`beside`] has the rest.
 
+mod beside;
 mod linux;
 
 use std::ffi::OsString;
@@ -27,9 +28,12 @@ use linux::Linux;
 
 const HELP: &str = "\
 Measures the image beside Linux with curl: cargo image bench boot|throughput [--runs N] [--accel auto|kvm|tcg]
+and image and Unix program beside git and OpenSSH: cargo image bench git|ssh [--runs N]
 
   boot         from the start of QEMU to the last octet of a page of 6 octets
   throughput   a download of 64 MiB, from its first octet to its last
+  git          a clone of 68 000 objects in a machine of 256 MiB, beside `git clone --bare`
+  ssh          64 MiB from a command's standard output, beside `ssh`
   --runs N     of each, in turns (default: 5)
   --accel      as of `run`; the figures of this project are TCG's (default: tcg)
 ";
@@ -46,12 +50,19 @@ pub fn bench(
         print!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     };
+    let what = match options.what {
+        Subject::Machines(what) => what,
+        Subject::Programs(what) => {
+            what.measure(workspace, options.runs)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let manifest = Manifest::read(workspace, "default")?;
     let image = compile::image(workspace, "default", &manifest, false)?;
     let linux = Linux::get(workspace)?;
     let mut peers = Peers::new()?;
-    let (_, file) = peers.files().make(options.what.file())?;
-    let uri = format!("http://{}/{}", peers.value("nginx", Target::Qemu)?, options.what.file());
+    let (_, file) = peers.files().make(what.file())?;
+    let uri = format!("http://{}/{}", peers.value("nginx", Target::Qemu)?, what.file());
 
     let ours = Machine {
         image,
@@ -86,11 +97,11 @@ pub fn bench(
     for number in 1..=options.runs {
         for (machine, runs) in [&ours, &theirs].into_iter().zip(&mut runs) {
             let run = Run::of(machine, file.length)?;
-            eprintln!("run {number}: {} {}", name(machine), options.what.shown(&run, file.length));
+            eprintln!("run {number}: {} {}", name(machine), what.shown(&run, file.length));
             runs.push(run);
         }
     }
-    options.what.report(&runs, file.length, &[&ours, &theirs]);
+    what.report(&runs, file.length, &[&ours, &theirs]);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -99,7 +110,7 @@ fn name(machine: &Machine) -> &'static str {
 }
 
 struct Options {
-    what: What,
+    what: Subject,
     runs: usize,
     accel: Accel,
 }
@@ -118,17 +129,32 @@ impl Options {
                     let text = parser.value().and_then(ValueExt::string).map_err(Failure::usage)?;
                     accel = text.parse().map_err(Failure::usage)?;
                 }
-                Arg::Value(word) if word == "boot" => what = Some(What::Boot),
-                Arg::Value(word) if word == "throughput" => what = Some(What::Throughput),
+                Arg::Value(word) => {
+                    what = Some(match word.to_str() {
+                        Some("boot") => Subject::Machines(What::Boot),
+                        Some("throughput") => Subject::Machines(What::Throughput),
+                        Some("git") => Subject::Programs(beside::What::Git),
+                        Some("ssh") => Subject::Programs(beside::What::Ssh),
+                        _ => return Err(Failure::usage(Arg::Value(word).unexpected())),
+                    });
+                }
                 other => return Err(Failure::usage(other.unexpected())),
             }
         }
-        let what = what.ok_or_else(|| Failure::usage("bench what: boot or throughput?"))?;
+        let what =
+            what.ok_or_else(|| Failure::usage("bench what: boot, throughput, git or ssh?"))?;
         if runs == 0 {
             return Err(Failure::usage("--runs is at least 1"));
         }
         Ok(Some(Self { what, runs, accel }))
     }
+}
+
+/// What is measured, and beside what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Machines(What),
+    Programs(beside::What),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -274,7 +300,7 @@ mod tests {
     fn options_are_checked() {
         let parse = |words: &[&str]| Options::parse(words.iter().map(OsString::from));
         let options = parse(&["throughput", "--runs=3"]).unwrap().unwrap();
-        assert_eq!((options.what, options.runs), (What::Throughput, 3));
+        assert_eq!((options.what, options.runs), (Subject::Machines(What::Throughput), 3));
         assert!(parse(&[]).is_err());
         assert!(parse(&["boot", "--runs=0"]).is_err());
         assert!(parse(&["--help"]).unwrap().is_none());

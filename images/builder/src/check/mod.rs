@@ -21,7 +21,7 @@ mod netns;
 pub mod peers;
 mod project;
 mod relay;
-mod runner;
+pub mod runner;
 mod scenario;
 mod sshd;
 mod threads;

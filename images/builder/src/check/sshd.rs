@@ -50,6 +50,9 @@ const SERVERS: [(&str, &str, &str); 25] = [
 /// its own: they see other files of accounts than this host has, which takes root.
 const WITH_ACCOUNTS: [&str; 4] = ["sshd-password", "sshd-both", "sshd-questions", "sshd-git-shell"];
 
+/// It wants to be called by its whole path.
+pub const PROGRAM: &str = "/usr/sbin/sshd";
+
 /// Keys by name, and what `ssh-keygen` is told to make them; the last is encrypted.
 const KEYS: [(&str, &[&str]); 6] = [
     ("ed25519", &["-t", "ed25519", "-N", ""]),
@@ -112,9 +115,24 @@ impl Keys {
         Ok(format!("test.example {}", public.trim()))
     }
 
+    /// A private key's file.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// What starts a server.
     pub fn server(&self, name: &str, port: u16) -> Result<Command> {
-        const PROGRAM: &str = "/usr/sbin/sshd";
+        let file = self.configure(name, &format!("127.0.0.1:{port}"))?;
+        if WITH_ACCOUNTS.contains(&name) {
+            return self.with_accounts(&format!("{PROGRAM} -D -e -f {}", file.display()));
+        }
+        let mut command = guard::command(PROGRAM);
+        command.args(["-D", "-e", "-f"]).arg(file);
+        Ok(command)
+    }
+
+    /// Writes the configuration of an OpenSSH server that listens at `address`.
+    pub fn configure(&self, name: &str, address: &str) -> Result<PathBuf> {
         let (_, key, special) = named(name)?;
         let directory = self.directory.display();
         if rustix::process::geteuid().is_root() {
@@ -122,18 +140,13 @@ impl Keys {
             fs::create_dir_all("/run/sshd")?;
         }
         let text = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {directory}/{key}\nAuthorizedKeysFile {directory}/authorized_keys\n\
+            "ListenAddress {address}\nHostKey {directory}/{key}\nAuthorizedKeysFile {directory}/authorized_keys\n\
              PidFile none\nStrictModes no\nPermitRootLogin yes\nLogLevel ERROR\nMaxStartups 100\nUseDNS no\n{}\n",
             special.replace("{directory}", &directory.to_string())
         );
         let file = self.directory.join(format!("{name}.conf"));
         fs::write(&file, text)?;
-        if !WITH_ACCOUNTS.contains(&name) {
-            let mut command = guard::command(PROGRAM);
-            command.args(["-D", "-e", "-f"]).arg(file);
-            return Ok(command);
-        }
-        self.with_accounts(&format!("{PROGRAM} -D -e -f {}", file.display()))
+        Ok(file)
     }
 
     /// What starts dropbear, which wants its keys in a form and a place of its own.

@@ -11,6 +11,7 @@ mod names;
 mod network;
 mod outcome;
 mod race;
+mod repository;
 mod servers;
 mod taps;
 mod web;
@@ -45,9 +46,8 @@ fn test(
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all =
-        [addresses::tests(), dns::tests(), race::tests(), taps::tests()].into_iter().flatten();
-    all.filter(|(name, _)| selection.has(name)).collect()
+    let all = [addresses::tests(), dns::tests(), race::tests(), repository::tests(), taps::tests()];
+    all.into_iter().flatten().filter(|(name, _)| selection.has(name)).collect()
 }
 
 /// Runs them. The image is built.

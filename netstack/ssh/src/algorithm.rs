@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::message;
-use crate::wire::{Fields, Message, printable};
+use crate::wire::{Fields, Message, one_line};
 
 /// An algorithm that has a name on the wire.
 macro_rules! named {
@@ -258,7 +258,7 @@ pub(crate) fn agree(ours: &Algorithms, kexinit: &[u8]) -> Result<Answer, Error> 
     };
     for compression in [compress_out, compress_in] {
         if !has(compression, "none") {
-            let offered = printable(compression);
+            let offered = one_line(compression);
             return Err(Error::NoCommonAlgorithm {
                 kind: "compression (there is only none)",
                 offered,
@@ -292,7 +292,7 @@ fn first(list: &[u8]) -> &[u8] {
 
 fn pick<T: Named>(ours: &[T], theirs: &[u8], kind: &'static str) -> Result<T, Error> {
     let picked = ours.iter().find(|our| has(theirs, our.name()));
-    picked.copied().ok_or_else(|| Error::NoCommonAlgorithm { kind, offered: printable(theirs) })
+    picked.copied().ok_or_else(|| Error::NoCommonAlgorithm { kind, offered: one_line(theirs) })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::algorithm::{SignatureAlgorithm, has};
 use crate::error::Error;
 use crate::key::PrivateKey;
 use crate::message;
-use crate::wire::{Fields, Message, printable};
+use crate::wire::{Fields, Message, one_line};
 use core::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -132,7 +132,7 @@ impl Authentication {
             let Some(index) = self.tries.iter().position(fits) else {
                 return Err(Error::NotAuthenticated {
                     tried: core::mem::take(&mut self.tried),
-                    accepted: printable(methods),
+                    accepted: one_line(methods),
                     notes: core::mem::take(&mut self.notes),
                 });
             };

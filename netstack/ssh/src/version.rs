@@ -1,7 +1,7 @@
 //! The exchange of identification strings (RFC 4253 §4.2).
 
 use crate::error::Error;
-use crate::wire::printable;
+use crate::wire::one_line;
 
 /// What we are; software without version of the machine, so that it tells nobody more than it must.
 pub(crate) const OURS: &str = "SSH-2.0-mimic_0.1";
@@ -48,7 +48,7 @@ impl Awaiting {
     }
 
     fn not_ssh(&self) -> Error {
-        Error::NotSsh { said: printable(&self.line) }
+        Error::NotSsh { said: one_line(&self.line) }
     }
 }
 

@@ -124,7 +124,12 @@ impl Message {
     }
 }
 
-/// The names of a list, for a person: at most `LIMIT` octets, control characters replaced (RFC 4251 §9.2).
+/// The same without an end of a line: for what is said inside one of ours.
+pub(crate) fn one_line(octets: &[u8]) -> String {
+    printable(octets).replace(['\n', '\t'], " ")
+}
+
+/// What the server says, for a person: at most `LIMIT` octets, control characters replaced (RFC 4251 §9.2).
 pub(crate) fn printable(octets: &[u8]) -> String {
     const LIMIT: usize = 1024;
     let text = String::from_utf8_lossy(&octets[..octets.len().min(LIMIT)]);

@@ -5,7 +5,7 @@ use crate::channel::{Channel, ChannelId, Exec, MAX_DATA_IN, MAX_DATA_OUT, Phase,
 use crate::error::Error;
 use crate::event::{Event, Exit};
 use crate::message;
-use crate::wire::{Fields, Message, printable};
+use crate::wire::{Fields, Message, one_line};
 
 /// `SSH_EXTENDED_DATA_STDERR` (RFC 4254 §5.2).
 const STDERR: u32 = 1;
@@ -150,7 +150,7 @@ impl Connection {
             }
             message::CHANNEL_OPEN_FAILURE if channel.phase == Phase::Opening => {
                 let code = fields.uint32()?;
-                let text = printable(fields.string()?);
+                let text = one_line(fields.string()?);
                 channel.phase = Phase::Refused;
                 // it never was: there is nothing to close
                 (channel.close_sent, channel.close_received) = (true, true);
@@ -216,9 +216,9 @@ impl Connection {
                 let exit = match name {
                     b"exit-status" => Some(Exit::Status(fields.uint32()?)),
                     b"exit-signal" => Some(Exit::Signal {
-                        name: printable(fields.string()?),
+                        name: one_line(fields.string()?),
                         core_dumped: fields.boolean()?,
-                        message: printable(fields.string()?),
+                        message: one_line(fields.string()?),
                     }),
                     _ => None,
                 };

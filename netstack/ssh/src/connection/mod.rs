@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::message::{self, reason};
 use crate::packet::{Opened, Opener, Sealer};
-use crate::wire::{Fields, Message, printable};
+use crate::wire::{Fields, Message, one_line, printable};
 use crate::{Random, version};
 use core::time::Duration;
 use exchange::Exchange;
@@ -445,7 +445,7 @@ impl Connection {
         match message {
             message::DISCONNECT => {
                 let reason = fields.uint32()?;
-                let text = printable(fields.string()?);
+                let text = one_line(fields.string()?);
                 Err(Error::Disconnected { reason, text })
             }
             message::IGNORE | message::DEBUG | message::UNIMPLEMENTED => self.count_idle_talk(),

@@ -8,7 +8,7 @@
 //! | [`mod@uhyve`] | another hypervisor: its command line, its streams, where it comes from |
 //! | [`tap`] | interfaces that machines reach this host and its networks by |
 //! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
-//! | [`mod@format`] | the image as a file for fleets: ELF, CD, disk |
+//! | [`mod@format`] | the image as a file for fleets: ELF, CD, disk, container image |
 //! | [`project`] | unikernels of one's own: `cargo image new`, and where they are |
 //! | [`describe`] | what an image contains, and its arguments |
 //! | [`linux`] | a Linux machine made on the spot |
@@ -63,7 +63,7 @@ const HELP: &str = "\
 Builds, boots, tests and measures the images described by images/*.toml.
 
 usage: cargo image build [IMAGE] [RUN OPTIONS]        build the image (with --target unix: the process)
-       cargo image build [IMAGE] --format elf|iso|qcow2 [URI [BOOT ARGUMENTS]]
+       cargo image build [IMAGE] --format elf|iso|qcow2|oci|containerdisk [URI [BOOT ARGUMENTS]]
        cargo image run [IMAGE] [RUN OPTIONS] [URI [BOOT ARGUMENTS]]
        cargo image tap up|down NAME [OPTIONS]         a tap interface for machines (root)
        cargo image test [GROUP...]                    lint, unit, host, boot, net, kvm, fleet (default: all)

@@ -5,6 +5,10 @@
 //! gives the program only what follows a word `--`. So every word is written anew in single quotes,
 //! after a `--` where the line has none: `a 'b` becomes `-- 'a' ''\''b'`.
 //!
+//! Runtimes that know Hermit, such as urunc, say before the `--` which address the machine has: `ip=10.0.0.2/24
+//! gateway=10.0.0.1 env=HERMIT_DNS1=10.0.0.3 -- a`. The kernel has no network of its own here; these become
+//! the program's arguments `--ipv4=…`, `--ipv4-gateway=…` and `--dns-servers=…`, which the user's win over as well.
+//!
 //! An image may have words of its own, which its manifest named. They stand first behind the `--`, and a word that
 //! says where they end, so that the program lets the user's win: `-- 'own' '--own-words-end' 'a'`.
 
@@ -42,10 +46,11 @@ pub fn for_kernel<'a>(own: &[u8], line: &[u8], buffer: &'a mut [u8]) -> Result<&
     let mut own = Some(core::str::from_utf8(own).map_err(|_| Error::Encoding)?);
     let mut out = Output { buffer, length: 0 };
     if !has_separator(line)? {
-        out.separator(own.take())?;
+        out.separator(own.take(), "")?;
     }
     for_each_word(line, |word| match word.is("--") {
-        true => out.separator(own.take()),
+        true => out.separator(own.take(), line),
+        false if own.is_some() && runtimes(word).is_some() => Ok(()),
         false => out.word(word),
     })?;
     let Output { buffer, length } = out;
@@ -59,6 +64,15 @@ fn has_separator(line: &str) -> Result<bool, Error> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// What a runtime's word before the separator is to the program: an argument's beginning, and its value.
+fn runtimes(word: Word<'_>) -> Option<(&'static str, Word<'_>)> {
+    let value = |prefix| word.0.strip_prefix(prefix).map(Word);
+    value("ip=")
+        .map(|it| ("--ipv4=", it))
+        .or_else(|| value("gateway=").map(|it| ("--ipv4-gateway=", it)))
+        .or_else(|| value("env=HERMIT_DNS1=").map(|it| ("--dns-servers=udp:", it)))
 }
 
 /// A word as it stands in the line, with its quotes and backslashes.
@@ -128,23 +142,34 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// The word `--`, and the image's own words, where they are still to come.
-    fn separator(&mut self, own: Option<&str>) -> Result<(), Error> {
+    /// The word `--`, and where they are still to come, the image's own words and those of the runtime at the start of `line`.
+    fn separator(&mut self, own: Option<&str>, line: &str) -> Result<(), Error> {
         self.space()?;
         // Quoted, it would be the same word to the kernel; bare, it can be read in its log.
         self.push(b"--")?;
-        match own {
-            None | Some("") => Ok(()),
-            Some(own) => {
-                for_each_word(own, |word| self.word(word))?;
-                self.word(Word(OWN_END))
+        let Some(own) = own else { return Ok(()) };
+        let before = self.length;
+        for_each_word(own, |word| self.word(word))?;
+        let mut separated = false;
+        for_each_word(line, |word| {
+            separated |= word.is("--");
+            match runtimes(word) {
+                Some((argument, value)) if !separated => self.words(argument, value),
+                _ => Ok(()),
             }
-        }
+        })?;
+        if self.length == before { Ok(()) } else { self.word(Word(OWN_END)) }
     }
 
     fn word(&mut self, word: Word<'_>) -> Result<(), Error> {
+        self.words("", word)
+    }
+
+    /// One word: `start` as it is, then what `word` means.
+    fn words(&mut self, start: &str, word: Word<'_>) -> Result<(), Error> {
         self.space()?;
         self.push(b"'")?;
+        self.push(start.as_bytes())?;
         word.characters(|c| match c {
             '\'' => self.push(br"'\''"),
             c => self.push(c.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -169,8 +194,8 @@ impl Output<'_> {
 mod tests {
     use super::*;
 
-    fn kernel(line: &str) -> Result<([u8; 128], usize), Error> {
-        let mut buffer = [0; 128];
+    fn kernel(line: &str) -> Result<([u8; 256], usize), Error> {
+        let mut buffer = [0; 256];
         let length = for_kernel(b"", line.as_bytes(), &mut buffer)?.len();
         Ok((buffer, length))
     }
@@ -203,6 +228,21 @@ mod tests {
             let own = br#"it's "b c""#;
             assert_eq!(for_kernel(own, line.as_bytes(), &mut buffer), Ok(expected), "for {line}");
         }
+    }
+
+    #[test]
+    fn a_runtime_s_address_is_an_argument() {
+        check(
+            "ip=10.0.0.2/24 gateway=10.0.0.1 env=HERMIT_DNS1=10.0.0.3 -freq 2000 -- a ip=b",
+            "'-freq' '2000' -- '--ipv4=10.0.0.2/24' '--ipv4-gateway=10.0.0.1' '--dns-servers=udp:10.0.0.3' \
+             '--own-words-end' 'a' 'ip=b'",
+        );
+        // without a separator every word is the user's
+        check("ip=10.0.0.2/24", "-- 'ip=10.0.0.2/24'");
+        check("ip=10.0.0.2/24 --", "-- '--ipv4=10.0.0.2/24' '--own-words-end'");
+        let mut buffer = [0; 128];
+        let line = for_kernel(b"own", b"ip=h/8 -- a -- gateway=b", &mut buffer);
+        assert_eq!(line, Ok("-- 'own' '--ipv4=h/8' '--own-words-end' 'a' -- 'gateway=b'"));
     }
 
     #[test]

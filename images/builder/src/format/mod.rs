@@ -5,6 +5,8 @@
 //! | `elf` | the packed file itself | PVH (QEMU's `-kernel`, libvirt, KubeVirt's kernel boot, urunc), multiboot2 |
 //! | `iso` | a CD, or a USB stick, with GRUB on it | BIOS and UEFI |
 //! | `qcow2` | a disk with GPT, GRUB and an EFI system partition | BIOS and UEFI |
+//! | `oci` | a container image with the packed file | urunc, KubeVirt's kernel boot |
+//! | `containerdisk` | a container image with the disk | KubeVirt |
 //!
 //! From GRUB on, the way is [`grub`]'s: the loader by multiboot2, the program as its module.
 
@@ -12,6 +14,7 @@ mod disk;
 mod fat;
 mod grub;
 mod iso;
+mod oci;
 mod tool;
 
 use std::ffi::OsString;
@@ -33,6 +36,8 @@ use crate::words;
 use crate::workspace::Workspace;
 use grub::Boot;
 
+pub use oci::KERNEL;
+
 const HELP: &str = "\
 Builds an image as the file that a fleet's machines take, and prints the file's name.
 
@@ -41,6 +46,8 @@ usage: cargo image build [IMAGE] --format FORMAT [--output FILE] [--path DIR] [U
   elf      for PVH and multiboot2: QEMU's -kernel, libvirt's <kernel>
   iso      a CD or USB stick, for BIOS and UEFI
   qcow2    a disk, for BIOS and UEFI
+  oci      a container image (an OCI layout in a tar archive) that urunc runs, and KubeVirt as a kernel
+  containerdisk  a container image with the disk, for KubeVirt
 
 The URI and the boot arguments go into the file, behind those of the manifest; without them the machine takes
 the URI from QEMU's fw_cfg, opt/mimic/target. Without --format: see cargo image run --help.
@@ -52,14 +59,28 @@ enum Format {
     Elf,
     Iso,
     Qcow2,
+    Oci,
+    ContainerDisk,
 }
 
 impl Format {
-    const ALL: [(&str, Self); 3] = [("elf", Self::Elf), ("iso", Self::Iso), ("qcow2", Self::Qcow2)];
+    const ALL: [(&str, Self); 5] = [
+        ("elf", Self::Elf),
+        ("iso", Self::Iso),
+        ("qcow2", Self::Qcow2),
+        ("oci", Self::Oci),
+        ("containerdisk", Self::ContainerDisk),
+    ];
 
     /// The end of the file's name.
     fn suffix(self) -> &'static str {
-        Self::ALL.iter().find(|(_, it)| *it == self).map_or("", |(name, _)| name)
+        match self {
+            Self::Elf => "elf",
+            Self::Iso => "iso",
+            Self::Qcow2 => "qcow2",
+            Self::Oci => "oci.tar",
+            Self::ContainerDisk => "containerdisk.tar",
+        }
     }
 }
 
@@ -115,8 +136,18 @@ fn write(
     let words = words::behind(manifest.words(), options.words.clone());
     let partial = file.with_extension("partial");
     match format {
-        Format::Elf => fs::write(&partial, elf(&loader, &program, manifest, options)?)
+        Format::Elf => fs::write(&partial, elf(&loader, &program, manifest, &options.words)?)
             .with_context(|| format!("cannot write {}", partial.display()))?,
+        // the words are the container's, which whoever runs it may replace
+        Format::Oci => {
+            oci::unikernel(&elf(&loader, &program, manifest, &[])?, &options.words, &partial)?;
+        }
+        Format::ContainerDisk => {
+            let boot = Boot::new(&loader, &program, &words)?;
+            let disk = boot.part("disk.qcow2");
+            disk::write(&boot, &disk)?;
+            oci::container_disk(&read(&disk)?, &partial)?;
+        }
         Format::Iso => iso::write(&Boot::new(&loader, &program, &words)?, &partial)?,
         Format::Qcow2 => disk::write(&Boot::new(&loader, &program, &words)?, &partial)?,
     }
@@ -124,11 +155,11 @@ fn write(
 }
 
 /// The packed file, with the given words behind the manifest's: those of a command line win over both.
-fn elf(loader: &[u8], program: &[u8], manifest: &Manifest, options: &Options) -> Result<Vec<u8>> {
-    let words = manifest.words().into_iter().chain(options.words.iter().cloned());
+fn elf(loader: &[u8], program: &[u8], manifest: &Manifest, words: &[String]) -> Result<Vec<u8>> {
+    let words = manifest.words().into_iter().chain(words.iter().cloned());
     let content = pack::Content { program, words: &words::join(words) };
     pack::pack(loader, Some(content), pack::Protocol::Pvh)
-        .map_err(|error| anyhow!("cannot pack the image {}: {error}", options.image))
+        .map_err(|error| anyhow!("cannot pack the image: {error}"))
 }
 
 /// What is this command's own on its line; the rest is [`Options`]'.
@@ -199,7 +230,10 @@ mod tests {
     #[test]
     fn what_is_no_format_is_named() {
         let error = parse(&["--format=vhd"]).unwrap_err().to_string();
-        assert!(error.contains("`vhd`") && error.contains("elf, iso, qcow2"), "{error}");
+        assert!(
+            error.contains("`vhd`") && error.contains("elf, iso, qcow2, oci, containerdisk"),
+            "{error}"
+        );
         assert!(parse(&["--format"]).is_err());
         assert!(parse(&["--output=x"]).is_err());
     }

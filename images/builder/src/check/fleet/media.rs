@@ -123,8 +123,14 @@ fn disk_uefi(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     Machine { firmware, medium, target: Some(&uri), debug_exit: false }.gets(&file, PAGE)
 }
 
+/// Boots the disk `file` under SeaBIOS, which gets `uri`.
+pub fn boots_from_disk(file: &Path, uri: &str) -> Result<()> {
+    let (firmware, medium) = (Firmware::Bios, DISK);
+    Machine { firmware, medium, target: Some(uri), debug_exit: false }.gets(file, PAGE)
+}
+
 fn reproducible(_: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
-    for format in ["iso", "qcow2"] {
+    for format in ["iso", "qcow2", "oci"] {
         let (one, other) = (Scratch::new("one")?, Scratch::new("other")?);
         let first = fs::read(build(one.path(), format, &["http://h.test/"])?)?;
         // FAT counts in twos
@@ -136,11 +142,11 @@ fn reproducible(_: &Workspace, _: &mut Peers, _: Target) -> Result<()> {
 }
 
 /// A page of the tests' servers, which holds [`PAGE`].
-fn page(peers: &mut Peers, target: Target) -> Result<String> {
+pub fn page(peers: &mut Peers, target: Target) -> Result<String> {
     Ok(format!("http://{}/", peers.value("not-found", target)?))
 }
 
-const PAGE: &str = "nothing";
+pub const PAGE: &str = "nothing";
 
 const CD: &[&str] = &["-cdrom", "FILE"];
 const DISK: &[&str] = &["-drive", "if=virtio,format=qcow2,snapshot=on,file=FILE"];

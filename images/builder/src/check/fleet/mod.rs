@@ -1,5 +1,6 @@
 //! The group `fleet`: the image as the files that fleets take, booted or checked by the programs that take them.
 
+mod containers;
 mod media;
 
 use std::fs;
@@ -19,7 +20,7 @@ pub const GROUP: &str = "fleet";
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all = media::TESTS.into_iter();
+    let all = media::TESTS.into_iter().chain(containers::TESTS);
     all.filter(|(name, _)| selection.has(name)).collect()
 }
 

@@ -51,7 +51,7 @@ impl Inputs {
 }
 
 /// What is in the workspace but in no image and no unix program.
-const NOT_BUILT: [&str; 2] = ["images/builder", "scripts"];
+const NOT_BUILT: [&str; 3] = ["images/builder", "images/deploy", "scripts"];
 
 fn entry(path: &Path) -> String {
     match fs::metadata(path) {

@@ -1,6 +1,8 @@
 //! The group `fleet`: the image as the files that fleets take, booted or checked by the programs that take them.
 
 mod containers;
+mod deploy;
+mod libvirt;
 mod media;
 
 use std::fs;
@@ -20,7 +22,7 @@ pub const GROUP: &str = "fleet";
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all = media::TESTS.into_iter().chain(containers::TESTS);
+    let all = media::TESTS.into_iter().chain(containers::TESTS).chain(deploy::TESTS);
     all.filter(|(name, _)| selection.has(name)).collect()
 }
 

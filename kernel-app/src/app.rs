@@ -182,9 +182,15 @@ impl<'a, A: Application> Run<'a, A> {
     async fn open(&self, target: &Target, protocols: &[&str]) -> Result<BoxFlow, Error> {
         let offer = || protocols.iter().map(ToString::to_string).collect();
         let mut tls = offering(&self.config.tls, offer);
-        // a name given for one host says nothing of another
+        // what is given for one host says nothing of another, and who we are is nobody else's business
         if target.host != self.target.host {
             tls.name = None;
+        }
+        if (&target.host, target.port_or_default())
+            != (&self.target.host, self.target.port_or_default())
+        {
+            tls.certificates.clear();
+            tls.key = None;
         }
         let said = options::Flows { ssh: &self.config.ssh, tls: &tls };
         let ctx = self.flows.aim(&self.ctx, target, said);
@@ -294,7 +300,9 @@ fn offering(said: &options::Tls, protocols: impl FnOnce() -> Vec<String>) -> opt
 fn through_proxy(flows: &Flows, ctx: Ctx, config: &Config) -> Ctx {
     match config.proxy.clone() {
         Some(target) => {
-            let tls = options::Tls { name: None, ..config.tls.clone() };
+            // they are for the target
+            let tls =
+                options::Tls { name: None, certificates: vec![], key: None, ..config.tls.clone() };
             ctx.add(&flows.proxy.settings, client::flow::proxy::Settings { target, tls })
         }
         None => ctx,

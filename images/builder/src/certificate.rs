@@ -63,6 +63,11 @@ impl Authority {
         Ok(Leaf { certificate: certificate.der().clone(), key })
     }
 
+    /// In PEM.
+    pub fn pem(&self) -> String {
+        pem(&self.certificate)
+    }
+
     /// The value of `--tls-authenticator` that trusts this authority.
     pub fn authenticator(&self) -> String {
         format!("trust-anchor:{}", BASE64_STANDARD.encode(&self.certificate))
@@ -91,11 +96,17 @@ impl Leaf {
 
     /// Certificate and key in PEM, as nginx and openssl read them from one file.
     pub fn pem(&self) -> String {
-        let body = BASE64_STANDARD.encode(&self.certificate);
-        format!(
-            "-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n{}",
-            self.key.serialize_pem()
-        )
+        pem(&self.certificate) + &self.key.serialize_pem()
+    }
+
+    /// The value of `--client-cert`.
+    pub fn certificate_word(&self) -> String {
+        BASE64_STANDARD.encode(&self.certificate)
+    }
+
+    /// The value of `--client-key`.
+    pub fn key_word(&self) -> String {
+        BASE64_STANDARD.encode(self.key.serialize_der())
     }
 
     /// The configuration of a rustls server with this certificate.
@@ -111,6 +122,11 @@ impl Leaf {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
+}
+
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let body = BASE64_STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }
 
 fn params(names: &[&str], dates: Dates) -> Result<CertificateParams> {

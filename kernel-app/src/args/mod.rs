@@ -195,6 +195,13 @@ fn check(config: &mut Config) -> Result<(), Error> {
         );
         return Err(Error::Target { reason });
     }
+    let needs =
+        |name: &str, other: &str| Err(Error::Needs { name: name.into(), other: other.into() });
+    match (config.tls.certificates.is_empty(), config.tls.key.is_some()) {
+        (false, false) => return needs("client-cert", "client-key"),
+        (true, true) => return needs("client-key", "client-cert"),
+        _ => {}
+    }
     let first = config.network.interface;
     for (index, (name, network)) in config.networks.iter_mut().enumerate() {
         if !config.given.iter().any(|given| given.name == format!("{name}-interface")) {

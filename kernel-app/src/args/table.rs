@@ -7,6 +7,7 @@ use core::str::FromStr;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
+use proto::credential::{self, PrivateKey};
 use proto::dns::{Kind, Question, Server, Transport};
 use proto::quantity;
 use proto::target::{Scheme, Target};
@@ -405,6 +406,32 @@ pub const ARGUMENTS: &[Argument] = &[
             }
         },
     ),
+    one(
+        Group::Tls,
+        "client-cert",
+        "B64DER[:B64DER…]|PEM",
+        "",
+        "what we show a server that asks who we are: our certificate, then those that lead to its authority",
+        |c, v| {
+            c.tls.certificates = credential::certificates(v).map_err(|error| error.to_string())?;
+            Ok(())
+        },
+    ),
+    Argument {
+        secret: true,
+        ..one(
+            Group::Tls,
+            "client-key",
+            "B64DER|PEM, not encrypted",
+            "",
+            "the certificate's private key: PKCS #8, SEC 1 or PKCS #1",
+            |c, v| {
+                store(&mut c.tls.key, v, |text| {
+                    PrivateKey::parse(text).map_err(|error| error.to_string())
+                })
+            },
+        )
+    },
     Argument {
         short: Some('X'),
         ..one(

@@ -171,6 +171,27 @@ fn a_secret_is_not_told_where_it_is_malformed() {
 }
 
 #[test]
+fn a_client_certificate_comes_with_its_key() {
+    let (certificate, key) = ("--client-cert=MAA", "--client-key=MAYCAQAwAQA");
+    let said = |line: String| parse(words(&line), Vec::new()).map(|_| ()).unwrap_err().to_string();
+    let both = config(&format!("https://h/ {certificate} {key}"));
+    assert_eq!(both.tls.certificates, [[0x30, 0]]);
+    let shown = format!("{both:?}");
+    assert!(shown.contains("(redacted)") && !shown.contains("MAYCAQ"), "{shown}");
+    assert_eq!(
+        said(format!("https://h/ {certificate}")),
+        "--client-cert means nothing without --client-key"
+    );
+    assert_eq!(
+        said(format!("https://h/ {key}")),
+        "--client-key means nothing without --client-cert"
+    );
+    let wrong = said(format!("https://h/ {certificate} --client-key=hunter2"));
+    assert!(wrong.contains("not encrypted") && !wrong.contains("hunter2"), "{wrong}");
+    assert!(said("https://h/ --client-cert=AAEC".into()).contains("no certificate in it"));
+}
+
+#[test]
 fn arguments_of_a_feature_that_is_not_there_say_so() {
     let error = Error::Absent { name: "tls-name".into(), feature: "tls" }.to_string();
     assert_eq!(error, "--tls-name belongs to the feature tls, which this image was built without");

@@ -17,15 +17,18 @@ fn masked(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let line = line.split(" (DHCP from").next().unwrap_or_default();
-        let words = line.split_whitespace().map(|word| match word.starts_with("--tls-auth") {
-            true => "PIN".to_string(),
-            false => {
-                let mut word: String =
-                    word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-                while word.contains("00") || word.contains("0.0") {
-                    word = word.replace("00", "0").replace("0.0", "0");
+        let is_digest = |word: &str| word.matches(':').count() == 31;
+        let words = line.split_whitespace().map(|word| {
+            match word.starts_with("--tls-auth") || is_digest(word) {
+                true => "PIN".to_string(),
+                false => {
+                    let mut word: String =
+                        word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+                    while word.contains("00") || word.contains("0.0") {
+                        word = word.replace("00", "0").replace("0.0", "0");
+                    }
+                    word
                 }
-                word
             }
         });
         out += &words.collect::<Vec<_>>().join(" ");

@@ -277,7 +277,8 @@ fn run(scenario: &Scenario) -> Result<(), String> {
     let mut world = World::new();
     let words: Vec<_> = scenario.arguments.iter().map(|argument| world.fill(argument)).collect();
     let secrets = scenario.secrets.iter();
-    let asides = secrets.map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+    let asides =
+        secrets.map(|(name, value)| (name.clone(), world.fill(value).into_bytes())).collect();
     let stdin: Input = match &scenario.stdin {
         Stdin::Null => Box::new(futures_lite::io::empty()),
         Stdin::Text(text) => Box::new(Cursor::new(text.clone())),

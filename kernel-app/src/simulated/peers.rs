@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures_rustls::TlsAcceptor;
-use futures_rustls::rustls::{ServerConfig, SupportedProtocolVersion, version};
+use futures_rustls::rustls::server::WebPkiClientVerifier;
+use futures_rustls::rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData as _,
 };
@@ -103,6 +104,17 @@ impl World {
             "user" => return "user".into(),
             "unreachable" => return "10.0.2.99".into(),
             "trust" => return format!("trust-anchor:{}", STANDARD.encode(&self.authority.2)),
+            "client-cert" => return STANDARD.encode(&self.leaf("client").certificate),
+            "client-key" => return STANDARD.encode(self.leaf("client").key.serialize_der()),
+            "client-pem" => {
+                let leaf = self.leaf("client");
+                let body = STANDARD.encode(&leaf.certificate);
+                return format!(
+                    "-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n{}",
+                    leaf.key.serialize_pem()
+                );
+            }
+            "other-key" => return STANDARD.encode(self.leaf("valid").key.serialize_der()),
             _ => {}
         }
         if let Some(size) = name.strip_prefix("file:") {
@@ -232,13 +244,21 @@ impl World {
         };
         let leaf = self.leaf(kind);
         let key = leaf.key.serialize_der().try_into().unwrap();
+        let provider = Arc::new(rustls_graviola::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(versions)
+            .unwrap();
+        let config = match kind {
+            "asks" => {
+                let mut roots = RootCertStore::empty();
+                roots.add(self.authority.2.clone().into()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+                config.with_client_cert_verifier(verifier.build().unwrap())
+            }
+            _ => config.with_no_client_auth(),
+        };
         let mut config =
-            ServerConfig::builder_with_provider(Arc::new(rustls_graviola::default_provider()))
-                .with_protocol_versions(versions)
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![leaf.certificate.clone().into()], key)
-                .unwrap();
+            config.with_single_cert(vec![leaf.certificate.clone().into()], key).unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }

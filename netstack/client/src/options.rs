@@ -2,6 +2,7 @@
 
 use core::fmt;
 use proto::authenticator::Authenticator;
+use proto::credential::PrivateKey;
 use proto::redirect::Rules;
 
 /// What an HTTP request asks, and how far its answer is followed.
@@ -46,7 +47,7 @@ pub enum HttpVersion {
 }
 
 /// How a peer is spoken to and known by TLS.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// How the peer is known; empty: by the bundled roots. Any one of several suffices.
     pub authenticators: Vec<Authenticator>,
@@ -56,6 +57,10 @@ pub struct Tls {
     pub only_1_3: bool,
     /// Application protocols to offer (RFC 7301), in order of preference; empty: no offer.
     pub alpn: Vec<String>,
+    /// What we show a server that asks who we are: our certificate, then those that lead to its authority (DER).
+    pub certificates: Vec<Vec<u8>>,
+    /// The key of the first of them.
+    pub key: Option<PrivateKey>,
 }
 
 /// How an SSH server is known, and how it knows the user.

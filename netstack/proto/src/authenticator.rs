@@ -8,8 +8,9 @@
 //! | `trust-anchor:B64[:B64…]` | a chain that ends in one of these authorities (DER) |
 //!
 //! `HASH` is `SHA256` (the default), `SHA384` or `SHA512` in any case, or with a dash (`sha-256`). Base64 may lack its padding and
-//! may be in the URL alphabet. The bundled roots are what holds when no word is given.
+//! may be in the URL alphabet; PEM may take the place of base64 where the word comes from a file. The bundled roots are what holds when no word is given.
 
+use crate::credential;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -89,6 +90,11 @@ impl FromStr for Authenticator {
             ("none", "") => Ok(Self::None),
             ("key-fp", rest) => Ok(Self::KeyFingerprint(fingerprint(rest)?)),
             ("cert-fp", rest) => Ok(Self::CertificateFingerprint(fingerprint(rest)?)),
+            // a secret's file can hold it
+            ("trust-anchor", pem) if pem.contains("-----BEGIN ") => {
+                let anchors = credential::certificates(pem).map_err(|_| Error::Pem)?;
+                Ok(Self::TrustAnchors(anchors))
+            }
             ("trust-anchor", rest) => {
                 let anchors: Vec<_> = rest.split(':').map(octets).collect::<Result<_, _>>()?;
                 match anchors.iter().any(Vec::is_empty) {
@@ -177,6 +183,8 @@ pub enum Error {
     },
     /// A trust anchor without octets.
     Empty,
+    /// PEM without a whole certificate.
+    Pem,
     /// No such hash function.
     UnknownHash {
         /// What was given.
@@ -197,6 +205,7 @@ impl fmt::Display for Error {
                 write!(f, "a {hash} digest has {} octets, not {got}", hash.length())?;
             }
             Self::Empty => f.write_str("an empty certificate")?,
+            Self::Pem => f.write_str("PEM that holds no whole certificate")?,
             Self::UnknownHash { hash } => write!(f, "no such hash `{hash}`")?,
             Self::UnknownKind { kind } => write!(f, "no such kind `{kind}`")?,
         }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`target`] | the URI that a boot names: RFC 3986, and the scp form of git |
 //! | [`authenticator`] | how a TLS peer is to be known: `none`, `key-fp:…`, `cert-fp:…`, `trust-anchor:…` |
+//! | [`credential`] | certificates and private keys: PEM, or base64 of DER |
 //! | [`quantity`] | times, sizes and hexadecimal octets as people type them |
 //! | [`dns`] | one question to a DNS server and its answer: RFC 1035 |
 //! | [`git`](mod@git) | the git smart protocol, packs and objects (feature `git`) |
@@ -19,6 +20,7 @@
 
 pub mod authenticator;
 pub mod coding;
+pub mod credential;
 pub mod dns;
 #[cfg(feature = "git")]
 pub mod git;

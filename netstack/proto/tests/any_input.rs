@@ -24,6 +24,17 @@ proptest! {
     }
 
     #[test]
+    fn any_text_as_a_credential(text in ".{0,60}", body in "[A-Za-z0-9+/=\n:-]{0,60}", first in "MA|MI|") {
+        properties::credential(&text);
+        properties::credential(&format!("{first}{body}"));
+        for label in ["CERTIFICATE", "PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+            let pem = format!("-----BEGIN {label}-----\n{first}{body}\n-----END {label}-----\n");
+            properties::credential(&pem);
+            properties::authenticator(&format!("trust-anchor:{pem}"));
+        }
+    }
+
+    #[test]
     fn any_text_as_a_quantity(text in ".{0,30}", number in "[0-9]{0,22}(us|ms|s|m|min|h|K|M|G|k|)") {
         properties::quantity(&text);
         properties::quantity(&number);

@@ -11,6 +11,7 @@
 //! | fleet | the image as CD, disk and container image, booted or checked by what takes them |
 
 mod cargo;
+mod certificates;
 mod files;
 mod fleet;
 mod git;
@@ -148,6 +149,7 @@ fn scenarios(
     let tool = host_tool::TESTS
         .iter()
         .chain(&project::TESTS)
+        .chain(&certificates::TESTS)
         .chain(of_machines)
         .filter(|(name, _)| selection.has(name))
         .collect::<Vec<_>>();

@@ -35,7 +35,13 @@ pub struct Peers {
 }
 
 /// The servers' certificates by what is right or wrong with them.
-const CERTIFICATES: [&str; 5] = ["valid", "expired", "not-yet-valid", "wrong-name", "self-signed"];
+const CERTIFICATES: [&str; 7] =
+    ["valid", "expired", "not-yet-valid", "wrong-name", "self-signed", ASKS, CLIENT];
+
+/// Valid, and the server wants to know who its clients are.
+const ASKS: &str = "asks";
+/// A client's.
+const CLIENT: &str = "client";
 
 impl Peers {
     /// None started yet.
@@ -57,6 +63,7 @@ impl Peers {
             fs::write(scratch.path().join(format!("{kind}.pem")), leaf.pem())?;
             leaves.insert(kind, leaf);
         }
+        fs::write(scratch.path().join("authority.pem"), authority.pem())?;
         let files = Files::new(&www);
         let repositories = Repositories::new(scratch.path().join("git"));
         let (ports, servers) = (BTreeMap::new(), Vec::new());
@@ -77,6 +84,10 @@ impl Peers {
             "repositories" => return Ok(self.repositories.directory()?.display().to_string()),
             "trust" => return Ok(self.authority.authenticator()),
             "user" => return sshd::user(),
+            "client-cert" => return Ok(self.leaves[CLIENT].certificate_word()),
+            "client-key" => return Ok(self.leaves[CLIENT].key_word()),
+            "client-pem" => return Ok(self.leaves[CLIENT].pem()),
+            "other-key" => return Ok(self.leaves["valid"].key_word()),
             _ => {}
         }
         if let Some(key) = name.strip_prefix("ssh-key:") {
@@ -190,8 +201,15 @@ impl Peers {
                     _ => "TLSv1.2 TLSv1.3",
                 };
                 let pem = self.pem(kind);
+                let asks = match kind {
+                    ASKS => {
+                        let authority = self.pem("authority");
+                        format!(" ssl_verify_client on; ssl_client_certificate {authority};")
+                    }
+                    _ => String::new(),
+                };
                 let tls = format!(
-                    "ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols {versions};"
+                    "ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols {versions};{asks}"
                 );
                 (if name.ends_with("-h2") { " ssl http2" } else { " ssl" }, tls)
             }
@@ -274,6 +292,10 @@ impl Peers {
         let mut command = guard::command("openssl");
         command.args(["s_server", "-quiet", "-rev", "-accept", &format!("127.0.0.1:{port}")]);
         command.args(["-cert", &pem, "-key", &pem]);
+        if kind == ASKS {
+            command.args(["-Verify", "1", "-verify_return_error"]);
+            command.args(["-CAfile", &self.pem("authority")]);
+        }
         match tls_version(name) {
             Some("12") => command.arg("-tls1_2"),
             Some("13") => command.arg("-tls1_3"),
@@ -332,11 +354,18 @@ fn unreachable(target: Target) -> &'static str {
 
 /// A server process; dropping it ends it.
 #[derive(Debug)]
-struct Server {
+pub struct Server {
     child: Child,
 }
 
 impl Server {
+    /// Starts one and waits until it takes connections at `port` of 127.0.0.1.
+    pub fn start(mut command: Command, port: u16) -> Result<Self> {
+        let mut server = Self { child: command.spawn()? };
+        wait_for_tcp(port, &mut server)?;
+        Ok(server)
+    }
+
     fn is_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -353,7 +382,8 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port of 127.0.0.1 that nobody has.
+pub fn free_port() -> Result<u16> {
     // two sockets, so that the port is free for both kinds
     for _ in 0..100 {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

@@ -2,8 +2,9 @@
 //! names.
 #![allow(dead_code, reason = "each fuzz target checks one of them")]
 
-use proto::authenticator::Authenticator;
+use proto::authenticator::{self, Authenticator};
 use proto::coding::{MOST_CODINGS, codings};
+use proto::credential::{self, PrivateKey};
 use proto::icmp::{Echo, Version};
 use proto::quantity;
 use proto::redirect::{Rules, Trail};
@@ -37,6 +38,26 @@ pub fn authenticator(text: &str) {
         Ok(it) => {
             let printed = it.to_string();
             assert_eq!(printed.parse::<Authenticator>(), Ok(it), "{text:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// Certificates that are read are read again from base64 of their own; no error is silent, no key is shown.
+pub fn credential(text: &str) {
+    match credential::certificates(text) {
+        Ok(all) => {
+            assert!(!all.is_empty() && all.iter().all(|der| !der.is_empty()), "{text:?}");
+            let words: Vec<_> = all.iter().map(|der| authenticator::base64(der)).collect();
+            assert_eq!(credential::certificates(&words.join(":")), Ok(all), "{text:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match PrivateKey::parse(text) {
+        Ok(key) => {
+            let word = authenticator::base64(key.der());
+            assert_eq!(PrivateKey::parse(&word).as_ref(), Ok(&key), "{text:?}");
+            assert_eq!(format!("{key:?}"), "(redacted)");
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

@@ -33,11 +33,12 @@ use futures_rustls::pki_types::ServerName;
 use mimic::flow::FromIo;
 use mimic::{BoxFlow, Ctx, Handle, Key, Registry, Shutdown, default, opt, req};
 use proto::target::{Host, Scheme, Target};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, HandshakeKind};
+use spin::Mutex;
 use stack::Net;
 use std::io;
 use std::sync::Arc;
-pub use verify::Refusal;
+pub use verify::{Refusal, Verifier};
 
 /// A configuration checked against the machine: it has the instructions and the entropy that TLS needs.
 #[derive(Clone)]
@@ -71,17 +72,36 @@ impl Settings {
         let provider = Arc::new(rustls_graviola::default_provider());
         let verifier =
             verify::Verifier::new(&options.authenticators, pins_need_name, provider.clone())
-                .map_err(|text| Cause::Unable(format!("--tls-authenticator: {text}")))?;
+                .map_err(|text| Cause::Argument(format!("--tls-authenticator: {text}")))?;
         let versions: &[_] = match options.only_1_3 {
             true => &[&rustls::version::TLS13],
             false => &[&rustls::version::TLS13, &rustls::version::TLS12],
         };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|error| Cause::Unable(error.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut config = match &options.key {
+            None => config.with_no_client_auth(),
+            Some(key) => {
+                let chain = options.certificates.iter().map(|it| it.clone().into()).collect();
+                let unusable = |error: &dyn fmt::Display| {
+                    Cause::Argument(format!("--client-key cannot be used: {error}"))
+                };
+                let key = key.der().to_vec().try_into().map_err(|error| unusable(&error))?;
+                config.with_client_auth_cert(chain, key).map_err(|error| match error {
+                    rustls::Error::InconsistentKeys(_) => Cause::Argument(
+                        "--client-key is not the key of the first certificate of --client-cert"
+                            .into(),
+                    ),
+                    rustls::Error::InvalidCertificate(_) => {
+                        Cause::Argument("--client-cert: the first is no certificate".into())
+                    }
+                    error => unusable(&error),
+                })?
+            }
+        };
         config.alpn_protocols = options.alpn.iter().map(|name| name.clone().into_bytes()).collect();
         Ok(Self { config: Arc::new(config) })
     }
@@ -122,6 +142,23 @@ pub struct Entry {
     pub lower: Key<Lower>,
     /// Turns flows into this protocol's own.
     pub handle: Handle<Tls>,
+    /// The settings made last, and of what: a run's connections share them, and so one resumes another's session
+    /// (RFC 8446 §2.2).
+    made: Arc<Mutex<Option<(options::Tls, Settings)>>>,
+}
+
+impl Entry {
+    fn settings_of(&self, tls: &options::Tls) -> Result<Settings, Cause> {
+        let mut made = self.made.lock();
+        if let Some((options, settings)) = &*made
+            && options == tls
+        {
+            return Ok(settings.clone());
+        }
+        let settings = Settings::new(tls)?;
+        *made = Some((tls.clone(), settings.clone()));
+        Ok(settings)
+    }
 }
 
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -135,6 +172,7 @@ impl super::Entry for Entry {
             name: Key::shown("tls-name"),
             lower: Key::new("lower"),
             handle: registry.register("tls", PRIORITY, Tls),
+            made: Arc::default(),
         }
     }
 
@@ -166,7 +204,7 @@ impl super::Entry for Entry {
     fn aim(&self, mut ctx: Ctx, target: &Target, options: options::Flows<'_>) -> Ctx {
         let tls = options.tls;
         if is_ours(&target.scheme) {
-            ctx = ctx.add(&self.settings, Settings::new(tls));
+            ctx = ctx.add(&self.settings, self.settings_of(tls));
         }
         match &tls.name {
             Some(name) => ctx.add(&self.name, name.clone()),
@@ -240,6 +278,9 @@ fn agreed(stream: &TlsStream<BoxFlow>) -> String {
     if let Some(protocol) = session.alpn_protocol() {
         text += &format!(" {}", String::from_utf8_lossy(protocol));
     }
+    if session.handshake_kind() == Some(HandshakeKind::Resumed) {
+        text += " resumed";
+    }
     text
 }
 
@@ -254,13 +295,25 @@ pub fn cause(error: &(dyn core::error::Error + 'static)) -> Option<Cause> {
         Tls::InvalidCertificate(error) => {
             Cause::Certificate(format!("the certificate is refused: {error}"))
         }
+        Tls::AlertReceived(AlertDescription::CertificateRequired) => {
+            let text = "the server wants to know who we are (--client-cert and --client-key)";
+            Cause::Certificate(text.into())
+        }
+        // what OpenSSL before TLS 1.3 says to a client without a certificate, and for much else
+        Tls::AlertReceived(AlertDescription::HandshakeFailure) => Cause::Protocol(
+            "the server ended it with alert HandshakeFailure: it shares no way to encrypt or sign with us, or it wants a \
+             certificate (--client-cert)"
+                .into(),
+        ),
         Tls::AlertReceived(
             alert @ (AlertDescription::BadCertificate
-            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied
-            | AlertDescription::UnknownCA),
-        ) => Cause::Certificate(format!("the server refuses us: alert {alert:?}")),
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate),
+        ) => Cause::Certificate(format!("the server refuses us: alert {alert:?} (--client-cert)")),
         Tls::AlertReceived(alert) => {
             Cause::Protocol(format!("the server ended it with alert {alert:?}"))
         }
@@ -319,3 +372,6 @@ impl mimic::Flow for Flow {
         f.write_str(&self.description)
     }
 }
+
+#[cfg(test)]
+mod tests;

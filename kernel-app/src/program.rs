@@ -54,7 +54,17 @@ async fn repository(call: Call<'_>) -> Result<(), Error> {
         let _ = writeln!(stderr, "remote: {line}");
     };
     let progress = call.config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
-    command::run(call.flow, &call.config.git, context, call.stdout, progress).await
+    let (options, output) = (&call.config.git, call.stdout);
+    #[cfg(feature = "http")]
+    if matches!(call.target.scheme, Scheme::Http | Scheme::Https) {
+        use client::git::{Http, Service};
+        let registry = crate::web::Registry::new(call.connector, call.flows);
+        let client = registry.client(call.net, call.flow, call.target, call.config, call.trace);
+        let (target, service) = (call.target, Service::UploadPack);
+        let http = Http::open(client, target, &call.config.http, service, &context).await?;
+        return command::run(http, options, context, output, progress).await;
+    }
+    command::run(call.flow, options, context, output, progress).await
 }
 
 #[cfg(feature = "raw")]

@@ -1,11 +1,15 @@
 //! HTTP as the program speaks it: a client over the run's own registry.
 
 use crate::application::{Call, Connector};
+use crate::config::Config;
 use client::flows::Flows;
 use client::http::{self, Client, Connected, Opening};
+use client::trace::Trace;
 use client::{Cause, Error, Stage};
 use mimic::BoxFlow;
 use proto::target::Target;
+use stack::Net;
+use std::sync::Arc;
 
 /// Asks what the boot arguments say, and prints the answer.
 pub async fn speak(call: Call<'_>) -> Result<(), Error> {
@@ -18,10 +22,7 @@ pub async fn speak(call: Call<'_>) -> Result<(), Error> {
     let registry = Registry::new(connector, flows);
     let request =
         http::prepare(target, &config.http, stdin).map_err(|error| refuse(error.to_string()))?;
-    let client = Client::new(net, &registry, trace)
-        .with_idle_limit(config.limits.idle)
-        .with_version(config.http.version)
-        .with_flow(target, registry.connected(flow));
+    let client = registry.client(net, flow, target, config, trace);
     http::exchange(net, client, request, &config.http, stdout, trace).await
 }
 
@@ -35,6 +36,21 @@ impl<'a> Registry<'a> {
     /// Of a [`Call`]'s parts.
     pub fn new(connector: &'a dyn Connector, flows: &'a Flows) -> Self {
         Self { connector, flows }
+    }
+
+    /// A client as the boot arguments want it, with a flow to `target` that is there already.
+    pub fn client(
+        &self,
+        net: &Arc<dyn Net>,
+        flow: BoxFlow,
+        target: &Target,
+        config: &Config,
+        trace: &Trace,
+    ) -> Client<'_> {
+        Client::new(net, self, trace)
+            .with_idle_limit(config.limits.idle)
+            .with_version(config.http.version)
+            .with_flow(target, self.connected(flow))
     }
 
     /// A flow that is there already, for [`Client::with_flow`].

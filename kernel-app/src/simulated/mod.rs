@@ -95,7 +95,7 @@ impl Scenario {
                 .any(|size| quantity::size(size).is_ok_and(|size| size > LARGEST_FILE))
         };
         let real = |argument: &String| {
-            ["{dropbear", "{git", "{over", "{ssh", "{tinysshd"]
+            ["{dropbear", "{git", "{nginx-git", "{over", "{ssh", "{tinysshd"]
                 .iter()
                 .any(|it| argument.contains(it))
         };

@@ -56,19 +56,58 @@ impl Repositories {
         }
     }
 
+    /// The places of nginx that serve all of them by smart HTTP: `/git/` to everybody, `/private/` to `user` with the password
+    /// `open sesame`; `/moved/` leads to the first. `socket` is that of [`gateway`], `users` a file to be written.
+    pub fn locations(&mut self, socket: &Path, users: &Path) -> Result<String> {
+        let hash = Command::new("openssl").args(["passwd", "-6", "open sesame"]).output()?;
+        fs::write(users, format!("user:{}", String::from_utf8(hash.stdout)?))?;
+        let root = self.directory()?.display().to_string();
+        let (program, socket) = (programs()?.join("git-http-backend"), socket.display());
+        let (program, users) = (program.display(), users.display());
+        let serve = format!(
+            "fastcgi_pass unix:{socket}; fastcgi_buffering off;\n\
+             fastcgi_param SCRIPT_FILENAME {program}; fastcgi_param PATH_INFO $1;\n\
+             fastcgi_param GIT_PROJECT_ROOT {root}; fastcgi_param GIT_HTTP_EXPORT_ALL 1;\n\
+             fastcgi_param GIT_PROTOCOL $http_git_protocol; fastcgi_param QUERY_STRING $query_string;\n\
+             fastcgi_param REQUEST_METHOD $request_method; fastcgi_param CONTENT_TYPE $content_type;\n\
+             fastcgi_param CONTENT_LENGTH $content_length; fastcgi_param REMOTE_USER $remote_user;\n\
+             fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;"
+        );
+        Ok(format!(
+            "location ~ ^/git(/.*)$ {{ {serve} }}\n\
+             location ~ ^/private(/.*)$ {{ auth_basic git; auth_basic_user_file {users}; {serve} }}\n\
+             location ~ ^/zero(/.*)$ {{ {} }}\n\
+             location ~ ^/moved(/.*)$ {{ return 301 /git$1$is_args$args; }}\n",
+            serve.replace("$http_git_protocol", "version=0")
+        ))
+    }
+
     /// `git daemon` for all of them.
     pub fn daemon(&mut self, port: u16) -> Result<Command> {
         let directory = self.directory()?;
         // `git daemon` is only the parent of the daemon, which would outlive it
-        let output = Command::new("git").arg("--exec-path").output().context("cannot run git")?;
-        let programs = PathBuf::from(String::from_utf8(output.stdout)?.trim_end());
-        let mut command = guard::command(programs.join("git-daemon"));
+        let mut command = guard::command(programs()?.join("git-daemon"));
         command.args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
         command.arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", directory.display())).arg(directory);
         without_configuration(&mut command);
         Ok(command)
     }
+}
+
+/// What runs programs for a web server that only knows FastCGI, at the Unix socket `socket`; without children of its own that
+/// could outlive it.
+pub fn gateway(socket: &Path) -> Command {
+    let mut command = guard::command("fcgiwrap");
+    command.arg("-s").arg(format!("unix:{}", socket.display()));
+    without_configuration(&mut command);
+    command
+}
+
+/// Where git keeps programs that nobody calls by name.
+fn programs() -> Result<PathBuf> {
+    let output = Command::new("git").arg("--exec-path").output().context("cannot run git")?;
+    Ok(String::from_utf8(output.stdout)?.trim_end().into())
 }
 
 /// Neither the user's nor the system's settings; the directories may be another user's.

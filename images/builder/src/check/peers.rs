@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::files::Files;
-use super::git::Repositories;
+use super::git::{self, Repositories};
 use super::relay::Mischief;
 use super::{sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
@@ -167,7 +167,15 @@ impl Peers {
             "dropbear" => self.keys()?.dropbear(port)?,
             _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,
             _ => match certificate_of(name) {
-                ("nginx", _) => self.nginx(name, port)?,
+                ("nginx", kind) => {
+                    // `nginx-git`, `nginx-git-valid`: with repositories
+                    let (is_git, kind) = match kind.strip_prefix("git") {
+                        Some(kind) => (true, kind.strip_prefix('-').unwrap_or(kind)),
+                        None => (false, kind),
+                    };
+                    let locations = if is_git { self.repositories()? } else { String::new() };
+                    self.nginx(name, kind, &locations, port)?
+                }
                 ("openssl", _) => self.openssl(name, port),
                 _ => bail!("there is no peer of that name"),
             },
@@ -188,13 +196,26 @@ impl Peers {
         Ok(port)
     }
 
+    /// Places of nginx with the git repositories; what serves these is started.
+    fn repositories(&mut self) -> Result<String> {
+        let (socket, users) = (self.scratch.path().join("git.sock"), self.scratch.path().join("users"));
+        if !socket.exists() {
+            let mut command = git::gateway(&socket);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut server = Server { child: command.spawn()? };
+            wait(&mut server, || socket.exists())?;
+            self.servers.push(server);
+        }
+        self.repositories.locations(&socket, &users)
+    }
+
     /// `nginx`, or `nginx-CERTIFICATE[-tlsVERSION]`. One process without workers: nothing outlives it.
-    fn nginx(&self, name: &str, port: u16) -> Result<Command> {
+    fn nginx(&self, name: &str, kind: &str, locations: &str, port: u16) -> Result<Command> {
         let directory = self.scratch.path().join(name);
         fs::create_dir_all(&directory)?;
-        let (listen, tls) = match certificate_of(name) {
-            (_, "") => ("", String::new()),
-            (_, kind) => {
+        let (listen, tls) = match kind {
+            "" => ("", String::new()),
+            kind => {
                 let versions = match tls_version(name) {
                     Some("12") => "TLSv1.2",
                     Some("13") => "TLSv1.3",
@@ -229,7 +250,7 @@ impl Peers {
              location = /sent {{ return 200 \"$request_method $server_protocol $host $http_authorization $http_cookie\"; }}\n\
              location = /to {{ return 302 $arg_to; }}\n\
              location = /kept {{ return 307 $arg_to; }}\n\
-             location = /none {{ return 204; }} }} }}\n"
+             location = /none {{ return 204; }}\n{locations} }} }}\n"
         );
         fs::write(directory.join("nginx.conf"), text)?;
         let program =

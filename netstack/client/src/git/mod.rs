@@ -30,13 +30,18 @@
 
 pub mod archive;
 pub mod command;
+#[cfg(feature = "http")]
+mod http;
 mod packets;
 mod remote;
 mod tar;
 mod walk;
 
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use packets::{Context, Step, Transport};
 pub use remote::{Fetched, Progress, Remote, Want};
 pub use walk::{Found, Walk};
 
+pub use crate::flow::git::Service;
 pub use crate::options::{Git as Options, GitAction as Action};

@@ -11,7 +11,7 @@ use crate::sink::{self, Input, Output};
 use crate::trace::{Step, Trace};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use proto::redirect::Trail;
+use proto::redirect::{Rules, Trail};
 use proto::target::Target;
 use stack::Net;
 use std::sync::Arc;
@@ -70,22 +70,48 @@ pub async fn exchange(
     output: &mut Output,
     trace: &Trace,
 ) -> Result<(), Error> {
+    let heads = options.include.then_some(&mut *output);
+    let followed = follow(net, &client, &mut request, &options.redirects, heads, trace).await;
+    let response = followed?;
+    if options.include && !(options.fail && is_failure(response.status)) {
+        sink::write(output, &response.head).await?;
+    }
+    let written = write(response, &request.target, options, output).await;
+    client.close().await;
+    written
+}
+
+/// Sends the request, and what its answer leads to in its place, until an answer leads nowhere: `request` is then what was asked
+/// for last. Heads of redirects are written to `heads`.
+///
+/// # Errors
+/// No answer, or a way that is not gone by the rules.
+pub async fn follow(
+    net: &Arc<dyn Net>,
+    client: &Client<'_>,
+    request: &mut Request,
+    rules: &Rules,
+    mut heads: Option<&mut Output>,
+    trace: &Trace,
+) -> Result<Response, Error> {
     let home = request.headers.clone();
     let first = request.target.clone();
-    let rules = options.redirects.clone();
-    let mut trail = Trail::new(request.method.as_str(), &request.target, rules);
-    let response = loop {
+    let mut trail = Trail::new(request.method.as_str(), &request.target, rules.clone());
+    loop {
         let start = net.now();
-        let mut response = client.request(&mut request).await?;
-        if options.include && !(options.fail && is_failure(response.status)) {
-            sink::write(output, &response.head).await?;
-        }
+        let mut response = client.request(request).await?;
         let location = response.headers.get(header::LOCATION).map(HeaderValue::as_bytes);
         let fail = |cause| failed(&request.target, cause);
         let hop = trail
             .follow(response.status.as_u16(), location)
-            .map_err(|error| fail(Cause::Protocol(error.to_string())))?;
-        let Some(hop) = hop else { break response };
+            .map_err(|error| fail(Cause::Protocol(error.to_string())));
+        if matches!(hop, Ok(None)) {
+            return Ok(response);
+        }
+        if let Some(output) = &mut heads {
+            sink::write(output, &response.head).await?;
+        }
+        let Some(hop) = hop? else { return Ok(response) };
         if hop.keeps_content && matches!(request.payload, Payload::Spent) {
             let text = format!(
                 "the redirect to {} wants the content again, which came from standard input",
@@ -118,10 +144,7 @@ pub async fn exchange(
             request.target.user = first.user.clone();
             request.target.password = first.password.clone();
         }
-    };
-    let written = write(response, &request.target, options, output).await;
-    client.close().await;
-    written
+    }
 }
 
 async fn write(

@@ -26,7 +26,7 @@ mod upload;
 pub use crate::options::Http as Options;
 pub use client::{Client, Connector, Opening};
 pub use connection::{Connected, offer};
-pub use exchange::{exchange, prepare};
+pub use exchange::{exchange, follow, prepare};
 pub use pool::{MOST_CONNECTIONS, MOST_REST};
 pub use request::{Invalid, Request, field, method};
 pub use response::{Body, Response};

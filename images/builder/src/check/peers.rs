@@ -198,7 +198,8 @@ impl Peers {
 
     /// Places of nginx with the git repositories; what serves these is started.
     fn repositories(&mut self) -> Result<String> {
-        let (socket, users) = (self.scratch.path().join("git.sock"), self.scratch.path().join("users"));
+        let (socket, users) =
+            (self.scratch.path().join("git.sock"), self.scratch.path().join("users"));
         if !socket.exists() {
             let mut command = git::gateway(&socket);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

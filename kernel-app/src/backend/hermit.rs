@@ -27,7 +27,7 @@ use virtio_net::fw_cfg;
 use virtio_net::platform::Interrupts;
 use virtio_net::ring0::{Mmio, Ring0};
 use virtio_net::transport::PciTransport;
-use virtio_net::{Console, Devices, Lines, NetDevice, Port, PortError, Rng};
+use virtio_net::{Console, Devices, Lines, NetDevice, Port, PortError, Rng, SetupError};
 
 type Transport = PciTransport<Ring0>;
 type Device = NetDevice<Ring0, Transport>;
@@ -147,7 +147,11 @@ fn set_up(config: &Config) -> Result<Parts, Failure> {
     let machine = virtio_net::Machine::new(ring0, &Kernel);
     let Devices { nets, rng, console, vsock, lines, skipped } = machine.discover();
     for device in &skipped {
-        log::warn!("not used: {device}");
+        match device.error {
+            // the disk that it was booted from, a balloon, a display
+            SetupError::UnsupportedType(_) => log::info!("not used: {device}"),
+            _ => log::warn!("not used: {device}"),
+        }
     }
     let idle = Interrupt { word: machine.word(), lines };
     if let Some(rng) = rng {

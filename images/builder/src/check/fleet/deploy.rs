@@ -75,6 +75,7 @@ fn domain(
     let payload = fs::read_to_string(directory.join("payload"))?;
     let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
     ensure!(payload.contains(PAGE), "the payload is {payload:?}: {log}");
+    ensure!(log.is_empty(), "it says: {log}");
     Ok(())
 }
 

@@ -48,3 +48,19 @@ pub const MULTIBOOT2_HEADER: [u32; 12] = {
     // type and flags, size, three fields that have no preference; four octets up to the next multiple of 8
     [magic, 0, length, checksum, 5 | 1 << 16, 20, 0, 0, 0, 0, 0, 8]
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_add_up_to_nothing() {
+        let sum = |fields: &[u32]| fields.iter().fold(0, |sum: u32, it| sum.wrapping_add(*it));
+        assert_eq!(sum(&MULTIBOOT_HEADER), 0);
+        assert_eq!(sum(&MULTIBOOT2_HEADER[..4]), 0);
+        assert_eq!(MULTIBOOT2_HEADER[2] as usize, size_of_val(&MULTIBOOT2_HEADER));
+        // tags begin at multiples of 8: the optional one of 20 octets, then the end
+        assert_eq!(MULTIBOOT2_HEADER[4..6], [5 | 1 << 16, 20]);
+        assert_eq!(MULTIBOOT2_HEADER[10..], [0, 8]);
+    }
+}

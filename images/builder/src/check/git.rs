@@ -82,13 +82,18 @@ impl Repositories {
         ))
     }
 
-    /// `git daemon` for all of them.
-    pub fn daemon(&mut self, port: u16) -> Result<Command> {
+    /// `git daemon` for all of them, as `command` runs programs.
+    pub fn daemon(
+        &mut self,
+        command: impl FnOnce(PathBuf) -> Command,
+        address: &str,
+        port: u16,
+    ) -> Result<Command> {
         let directory = self.directory()?;
         // `git daemon` is only the parent of the daemon, which would outlive it
-        let mut command = guard::command(programs()?.join("git-daemon"));
-        command.args(["--export-all", "--reuseaddr", "--listen=127.0.0.1"]);
-        command.arg(format!("--port={port}"));
+        let mut command = command(programs()?.join("git-daemon"));
+        command.args(["--export-all", "--reuseaddr"]);
+        command.arg(format!("--listen={address}")).arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", directory.display())).arg(directory);
         without_configuration(&mut command);
         Ok(command)

@@ -159,7 +159,7 @@ impl Peers {
                 python.arg(self.files.directory()).arg(port.to_string());
                 python
             }
-            "git" => self.repositories.daemon(port)?,
+            "git" => self.repositories.daemon(guard::command, "127.0.0.1", port)?,
             "dns-unix" | "dns-qemu" => {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))

@@ -183,6 +183,8 @@ pub struct Run {
     pub levels: Vec<(String, LevelFilter)>,
     /// How long to wait before the start.
     pub delay: Duration,
+    /// The time of day at the start, since 1970, in place of what the machine's clock says.
+    pub time: Option<Duration>,
     /// Print how the flow was found.
     pub explain: bool,
     /// Parse, plan, print; connect to nothing.
@@ -257,6 +259,7 @@ impl Default for Config {
                 level: LevelFilter::Warn,
                 levels: Vec::new(),
                 delay: Duration::ZERO,
+                time: None,
                 explain: false,
                 check: false,
                 report_json: false,

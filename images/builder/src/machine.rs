@@ -7,6 +7,9 @@
 //! | COM1 | standard error | standard error: logs and reports |
 //! | isa-debug-exit at 0xf4 | exit status | exit code |
 //!
+//! A PC has its devices on PCI; a microvm has none of a PC's parts but the serial console and a timer, and its
+//! devices at addresses, which QEMU tells by boot words.
+//!
 //! Output and input are two ports because QEMU drops what a machine writes to a port whose host side has
 //! closed, which is how the end of the input is told.
 
@@ -23,6 +26,8 @@ use crate::words;
 /// Everything that decides QEMU's command line.
 #[derive(Debug, Clone)]
 pub struct Machine {
+    /// What it is.
+    pub kind: Kind,
     /// The file to boot.
     pub image: PathBuf,
     /// Main memory.
@@ -51,6 +56,19 @@ pub struct Machine {
     pub words: Vec<String>,
 }
 
+/// The machines of QEMU's that are booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// q35.
+    Pc,
+    /// microvm without PCI, ACPI and a clock chip, which is told the time of day in seconds since 1970, or has
+    /// KVM's clock.
+    Microvm {
+        /// At the start; none where KVM tells it.
+        time: Option<u64>,
+    },
+}
+
 /// The program that runs a [`Machine`].
 pub const QEMU: &str = "qemu-system-x86_64";
 
@@ -59,8 +77,17 @@ impl Machine {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut all = Arguments(Vec::new());
         all.flags("-nodefaults -no-user-config -no-reboot -display none -smp 1");
-        // without what no image drives: less for the firmware to look for
-        all.pair("-machine", "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off");
+        match self.kind {
+            // without what no image drives: less for the firmware to look for
+            Kind::Pc => all.pair("-machine", "q35,usb=off,vmport=off,sata=off,smbus=off,hpet=off"),
+            Kind::Microvm { time } => {
+                all.pair("-machine", "microvm,acpi=off,pcie=off,usb=off,rtc=off,pic=off");
+                all.flags("-global virtio-mmio.force-legacy=off");
+                if let Some(time) = time {
+                    all.pair("-fw_cfg", format!("name=opt/mimic/time,string={time}"));
+                }
+            }
+        }
         all.pair("-accel", if self.kvm { "kvm" } else { "tcg" });
         all.pair("-cpu", if self.kvm { "host" } else { self.cpu.as_str() });
         all.pair("-m", self.memory.to_string());
@@ -70,18 +97,19 @@ impl Machine {
         all.pair("-append", line);
         all.flags("-device isa-debug-exit,iobase=0xf4,iosize=0x4");
         all.flags("-chardev file,id=stderr,path=/dev/fd/2,append=on -serial chardev:stderr");
-        all.flags("-device virtio-serial-pci,disable-legacy=on,max_ports=4");
+        all.pair("-device", format!("{},max_ports=4", self.device("virtio-serial", 0)));
         all.flags("-chardev file,id=stdout,path=/dev/fd/1,append=on");
         all.flags("-device virtserialport,chardev=stdout,name=mimic.stdout");
         all.flags("-chardev stdio,id=stdin,signal=off");
         all.flags("-device virtserialport,chardev=stdin,name=mimic.stdin,id=stdin");
         if self.rng == Rng::Virtio {
             all.flags("-object rng-random,id=entropy,filename=/dev/urandom");
-            all.flags("-device virtio-rng-pci,disable-legacy=on,rng=entropy");
+            all.pair("-device", format!("{},rng=entropy", self.device("virtio-rng", 1)));
         }
         match &self.vsock {
             Some(Vsock::Context(cid)) => {
-                all.pair("-device", format!("vhost-vsock-pci,guest-cid={cid},disable-legacy=on"));
+                let device = self.device("vhost-vsock", SOCKETS);
+                all.pair("-device", format!("{device},guest-cid={cid}"));
             }
             Some(Vsock::Process(socket)) => {
                 // the process reads and writes the machine's memory itself
@@ -92,7 +120,8 @@ impl Machine {
                 let mut path = OsString::from("socket,id=vsock,path=");
                 path.push(escape_commas(&socket.clone().into_os_string()));
                 all.pair("-chardev", path);
-                all.flags("-device vhost-user-vsock-pci,chardev=vsock,disable-legacy=on");
+                let device = self.device("vhost-user-vsock", SOCKETS);
+                all.pair("-device", format!("{device},chardev=vsock"));
             }
             None => {}
         }
@@ -103,6 +132,10 @@ impl Machine {
         let further = self.networks.iter().enumerate().map(|(number, net)| (net, subnet(number)));
         for (index, (net, subnet)) in own.chain(further).enumerate() {
             all.net(index, net, &subnet, tap);
+            let (device, mac) = (self.device("virtio-net", 2 + index), mac(index, net));
+            // no option ROM: the firmware would try to boot from the network
+            let rom = if self.kind == Kind::Pc { ",romfile=" } else { "" };
+            all.pair("-device", format!("{device},netdev=n{index},mac={mac}{rom}"));
             if let Some(file) = &self.pcap {
                 let mut dump =
                     OsString::from(format!("filter-dump,id=pcap{index},netdev=n{index},file="));
@@ -118,7 +151,18 @@ impl Machine {
         all.0.extend(self.extra.iter().cloned());
         all.0
     }
+
+    /// A virtio device as this machine has it; in a microvm at the address of this number.
+    fn device(&self, name: &str, number: usize) -> String {
+        match self.kind {
+            Kind::Pc => format!("{name}-pci,disable-legacy=on"),
+            Kind::Microvm { .. } => format!("{name}-device,bus=virtio-mmio-bus.{number}"),
+        }
+    }
 }
+
+/// The last address of a microvm is the socket device's.
+const SOCKETS: usize = 7;
 
 struct Arguments(Vec<OsString>);
 
@@ -134,7 +178,6 @@ impl Arguments {
 
     /// `subnet`: options of a user network other than QEMU's own; `tap`: more options of a tap interface.
     fn net(&mut self, index: usize, net: &Net, subnet: &str, tap: &str) {
-        let mac = mac(index, net);
         match net {
             Net::User => self.pair("-netdev", format!("user,id=n{index}{subnet}")),
             Net::Tap(name) => {
@@ -144,11 +187,6 @@ impl Arguments {
                 );
             }
         }
-        // no option ROM: the firmware would try to boot from the network
-        self.pair(
-            "-device",
-            format!("virtio-net-pci,netdev=n{index},mac={mac},disable-legacy=on,romfile="),
-        );
     }
 }
 
@@ -201,6 +239,7 @@ mod tests {
 
     fn machine() -> Machine {
         Machine {
+            kind: Kind::Pc,
             image: "image".into(),
             memory: Memory(32 << 20),
             kvm: false,
@@ -253,11 +292,26 @@ mod tests {
     #[test]
     fn the_socket_device_has_the_memory_that_it_needs() {
         let text = line(&Machine { vsock: Some(Vsock::Context(7)), ..machine() });
-        assert!(text.contains("vhost-vsock-pci,guest-cid=7") && !text.contains("memory-backend"));
+        assert!(text.contains("vhost-vsock-pci,disable-legacy=on,guest-cid=7") && !text.contains("memory-backend"));
         let vsock = Some(Vsock::Process("/a,b".into()));
         let text = line(&Machine { vsock, memory: Memory(64 << 20), ..machine() });
         assert!(text.contains("memory-backend-memfd,id=memory,share=on,size=64M\n"));
         assert!(text.contains("socket,id=vsock,path=/a,,b\n"));
+    }
+
+    #[test]
+    fn a_microvm_has_its_devices_in_the_order_of_their_addresses() {
+        let kind = Kind::Microvm { time: Some(12) };
+        let text = line(&Machine { kind, net: vec![Net::User; 2], ..machine() });
+        assert!(!text.contains("-pci") && !text.contains("q35") && !text.contains("romfile"));
+        assert!(text.contains("-fw_cfg\nname=opt/mimic/time,string=12\n"));
+        for device in ["serial-device,bus=virtio-mmio-bus.0", "rng-device,bus=virtio-mmio-bus.1"] {
+            assert!(text.contains(device), "{text}");
+        }
+        assert!(text.contains("virtio-net-device,bus=virtio-mmio-bus.3,netdev=n1,mac="));
+        assert!(
+            !line(&Machine { kind: Kind::Microvm { time: None }, ..machine() }).contains("time")
+        );
     }
 
     #[test]

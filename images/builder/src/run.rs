@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
@@ -11,7 +12,7 @@ use crate::demo;
 use crate::failure::{Failure, code};
 use crate::guard;
 use crate::input::Gate;
-use crate::machine::{Machine, QEMU};
+use crate::machine::{Kind, Machine, QEMU};
 use crate::manifest::{Manifest, Net, Target};
 use crate::options::{self, Options};
 use crate::process::{Ended, Job, Streams};
@@ -97,7 +98,7 @@ fn prepare(
     // looked at before anything is built
     let secrets = Secret::all(manifest, &options.secrets)?;
     match target {
-        Target::Qemu => {
+        Target::Qemu | Target::Microvm => {
             let machine = &manifest.machine;
             let kvm = accel::uses_kvm(options.accel)?;
             let net = options.net.clone().unwrap_or_else(|| machine.net.clone());
@@ -110,7 +111,11 @@ fn prepare(
                 Build::IfChanged => compile::image(workspace, name, manifest, options.verbose)?,
                 Build::Never => workspace.image(name),
             };
+            // without KVM nothing in a microvm knows the time
+            let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let time = if kvm { None } else { now().ok().map(|now| now.as_secs()) };
             Ok(Booted::Machine(Machine {
+                kind: if target == Target::Qemu { Kind::Pc } else { Kind::Microvm { time } },
                 image,
                 memory: options.memory.unwrap_or(machine.memory),
                 kvm,
@@ -161,10 +166,6 @@ fn prepare(
             let words = Vec::new();
             Ok(Booted::Uhyve(uhyve::Machine { program, image, memory, tap, secrets, words }))
         }
-        Target::Microvm => Err(Failure::usage(format!(
-            "--target {target} is not in this version yet; there are qemu, uhyve and unix"
-        ))
-        .into()),
     }
 }
 

@@ -17,6 +17,7 @@ pub const ADDITIONS: &[(&str, &str)] = &[
     ("src/entropy.rs", include_str!("../kernel/additions/entropy.rs")),
     ("src/fault.rs", include_str!("../kernel/additions/fault.rs")),
     ("src/interrupt_word.rs", include_str!("../kernel/additions/interrupt_word.rs")),
+    ("src/kvm_clock.rs", include_str!("../kernel/additions/kvm_clock.rs")),
 ];
 
 /// Applied in order.
@@ -144,7 +145,7 @@ pub const EDITS: &[Edit] = &[
     Edit {
         file: "src/lib.rs",
         anchor: "mod env;\n",
-        replacement: "mod clock;\nmod env;\nmod fault;\nmod interrupt_word;\n",
+        replacement: "mod clock;\nmod env;\nmod fault;\nmod interrupt_word;\nmod kvm_clock;\n",
         reason: "our modules",
     },
     Edit {
@@ -192,7 +193,7 @@ pub const EDITS: &[Edit] = &[
     Edit {
         file: "src/arch/x86_64/kernel/processor.rs",
         anchor: "\t\t\t\t.or_else(|_e| self.detect_from_cpuid_brand_string(&cpuid))\n\t\t\t\t.or_else(|_e| self.measure_frequency())\n",
-        replacement: "\t\t\t\t.or_else(|_e| {\n\t\t\t\t\tlet mhz = crate::clock::megahertz().ok_or(())?;\n\t\t\t\t\tself.set_detected_cpu_frequency(mhz, CpuFrequencySources::Measurement)\n\t\t\t\t})\n\t\t\t\t.or_else(|_e| self.detect_from_cpuid(&cpuid))\n\t\t\t\t.or_else(|_e| self.detect_from_cpuid_brand_string(&cpuid))\n",
+        replacement: "\t\t\t\t.or_else(|_e| {\n\t\t\t\t\tlet mhz = crate::kvm_clock::megahertz().or_else(crate::clock::megahertz).ok_or(())?;\n\t\t\t\t\tself.set_detected_cpu_frequency(mhz, CpuFrequencySources::Measurement)\n\t\t\t\t})\n\t\t\t\t.or_else(|_e| self.detect_from_cpuid(&cpuid))\n\t\t\t\t.or_else(|_e| self.detect_from_cpuid_brand_string(&cpuid))\n",
         reason: "the measurement of the clock takes 3 ms of the start, not 40 (2 of 4)",
     },
     Edit {
@@ -266,5 +267,71 @@ pub const EDITS: &[Edit] = &[
         anchor: "\twarn!(\"Try to use default APIC address\");\n",
         replacement: "",
         reason: "uhyve has no tables that name the controller, which is no news",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "\tif !env::is_uhyve() {\n\t\tinit_ioapic_address(default_address);\n",
+        replacement: "\tif !env::is_uhyve() {\n\t\tinit_ioapic_address(PhysAddr::new(0xfec0_0000));\n",
+        reason: "a machine without tables has its interrupt controller where all have it, not in the processor's place",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/acpi.rs",
+        anchor: "let rsdp = detect_acpi().expect(\"Hermit requires an ACPI-compliant system\");",
+        replacement: "let Ok(rsdp) = detect_acpi() else { return };",
+        reason: "microvms have no ACPI (1 of 2)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/acpi.rs",
+        anchor: "\t\twarn!(\"ACPI Power Off is not available\");\n",
+        replacement: "",
+        reason: "microvms have no ACPI (2 of 2)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/acpi.rs",
+        anchor: "\tlet ebda_address = PhysAddr::new(u64::from(*ebda_ptr_location) << 4);\n",
+        replacement: "\tlet ebda_address = PhysAddr::new(u64::from(*ebda_ptr_location) << 4);\n\tpaging::unmap::<BasePageSize>(VirtAddr::new(0), 1);\n",
+        reason: "a null pointer is a fault again once the BIOS's page has been read",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/apic.rs",
+        anchor: "\t\twarn!(\"No MP table entries! Guess IO-APIC!\");\n",
+        replacement: "",
+        reason: "microvms' tables have no entries, which is no news",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/processor.rs",
+        anchor: "\tqemu_exit(error_code);\n",
+        replacement: "\tqemu_exit(error_code);\n\tif error_code != 0 {\n\t\tpanic_println!(\"exit code {error_code}\");\n\t}\n",
+        reason: "where no device takes the exit code, the console tells a failure's",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/systemtime.rs",
+        anchor: "use hermit_sync::{OnceCell, without_interrupts};",
+        replacement: "use core::sync::atomic::{AtomicU64, Ordering};\n\nuse hermit_sync::without_interrupts;",
+        reason: "the time of day comes from a PC's clock, from KVM or from the program, or is not known (1 of 5)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/systemtime.rs",
+        anchor: "static BOOT_TIME: OnceCell<u64> = OnceCell::new();",
+        replacement: "static BOOT_TIME: AtomicU64 = AtomicU64::new(0);\n\n/// Sets the time of day, in microseconds since 1970.\n#[unsafe(no_mangle)]\npub extern \"C\" fn sys_set_time_of_day(micros: u64) {\n\tBOOT_TIME.store(micros.saturating_sub(processor::get_timer_ticks()), Ordering::Relaxed);\n}",
+        reason: "the time of day comes from a PC's clock, from KVM or from the program, or is not known (2 of 5)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/systemtime.rs",
+        anchor: "let current_time = without_interrupts(|| Rtc::new().get_microseconds_since_epoch());\n\t\t\tlet boot_time = current_time - processor::get_timer_ticks();",
+        replacement: "// the lower bits of register D are 0 wherever there is such a clock\n\t\t\tlet has_rtc = Rtc::read_cmos_register(0x0d) & 0x7f == 0;\n\t\t\tlet rtc = || has_rtc.then(|| without_interrupts(|| Rtc::new().get_microseconds_since_epoch()));\n\t\t\tlet current_time = crate::kvm_clock::time_of_day().or_else(rtc).unwrap_or(0);\n\t\t\tlet boot_time = current_time.saturating_sub(processor::get_timer_ticks());",
+        reason: "the time of day comes from a PC's clock, from KVM or from the program, or is not known (3 of 5)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/systemtime.rs",
+        anchor: "BOOT_TIME.set(micros).unwrap();",
+        replacement: "BOOT_TIME.store(micros, Ordering::Relaxed);",
+        reason: "the time of day comes from a PC's clock, from KVM or from the program, or is not known (4 of 5)",
+    },
+    Edit {
+        file: "src/arch/x86_64/kernel/systemtime.rs",
+        anchor: "*BOOT_TIME.get().unwrap() + super::processor",
+        replacement: "BOOT_TIME.load(Ordering::Relaxed) + super::processor",
+        reason: "the time of day comes from a PC's clock, from KVM or from the program, or is not known (5 of 5)",
     },
 ];

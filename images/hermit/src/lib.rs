@@ -3,7 +3,7 @@
 //! `use hermit as _;` in a program for `x86_64-unknown-hermit` is all that it takes. On any other
 //! target this crate is empty.
 //!
-//! What the kernel has beyond `std` is here too: `interrupt`s, `entropy` and `exit`.
+//! What the kernel has beyond `std` is here too: `interrupt`s, `entropy`, `set_time_of_day` and `exit`.
 #![cfg_attr(not(test), no_std)]
 #![allow(unsafe_code)]
 
@@ -17,4 +17,4 @@ mod memory;
 mod system;
 
 #[cfg(target_os = "hermit")]
-pub use system::{exit, uptime};
+pub use system::{exit, set_time_of_day, uptime};

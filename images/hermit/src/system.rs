@@ -21,6 +21,12 @@ pub fn uptime() -> Duration {
     Duration::new(seconds.unwrap_or(0), nanoseconds.unwrap_or(0))
 }
 
+/// Tells the kernel the time of day, since 1970, from which `std`'s clock goes on. By itself it has KVM's or that of
+/// a PC's clock chip; where it has neither, 1970.
+pub fn set_time_of_day(time: Duration) {
+    sys_set_time_of_day(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+}
+
 /// A length of time as the kernel takes it.
 #[repr(C)]
 pub(crate) struct Timespec {
@@ -39,6 +45,7 @@ unsafe extern "C" {
     fn sys_clock_gettime(clock: i32, time: *mut Timespec) -> i32;
     fn sys_exit(code: i32) -> !;
 
+    safe fn sys_set_time_of_day(micros: u64);
     pub(crate) fn sys_add_entropy(seed: *const u8, length: usize);
     pub(crate) safe fn sys_entropy_ready() -> bool;
     pub(crate) fn sys_read_entropy(buffer: *mut u8, length: usize, flags: u32) -> isize;

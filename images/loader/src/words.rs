@@ -9,6 +9,9 @@
 //! gateway=10.0.0.1 env=HERMIT_DNS1=10.0.0.3 -- a`. The kernel has no network of its own here; these become
 //! the program's arguments `--ipv4=…`, `--ipv4-gateway=…` and `--dns-servers=…`, which the user's win over as well.
 //!
+//! Hypervisors without PCI tell of each device by a word [`DEVICE`]…, before the `--` (Firecracker) or behind it (QEMU).
+//! The program drives the devices, so those before it become the program's, too, as they are.
+//!
 //! An image may have words of its own, which its manifest named. They stand first behind the `--`, and a word that
 //! says where they end, so that the program lets the user's win: `-- 'own' '--own-words-end' 'a'`.
 
@@ -38,6 +41,9 @@ impl core::fmt::Display for Error {
 
 /// Stands behind the image's own words.
 pub const OWN_END: &str = "--own-words-end";
+
+/// What a word begins with that tells where a device is.
+pub const DEVICE: &str = "virtio_mmio.device=";
 
 /// Writes the kernel's form of `line` to `buffer`, the image's `own` words before the program's, and returns
 /// what it wrote.
@@ -73,6 +79,7 @@ fn runtimes(word: Word<'_>) -> Option<(&'static str, Word<'_>)> {
         .map(|it| ("--ipv4=", it))
         .or_else(|| value("gateway=").map(|it| ("--ipv4-gateway=", it)))
         .or_else(|| value("env=HERMIT_DNS1=").map(|it| ("--dns-servers=udp:", it)))
+        .or_else(|| value(DEVICE).map(|it| (DEVICE, it)))
 }
 
 /// A word as it stands in the line, with its quotes and backslashes.
@@ -243,6 +250,15 @@ mod tests {
         let mut buffer = [0; 128];
         let line = for_kernel(b"own", b"ip=h/8 -- a -- gateway=b", &mut buffer);
         assert_eq!(line, Ok("-- 'own' '--ipv4=h/8' '--own-words-end' 'a' -- 'gateway=b'"));
+    }
+
+    #[test]
+    fn words_that_tell_of_devices_are_the_program_s() {
+        check("a virtio_mmio.device=4K@1:5", "-- 'a' 'virtio_mmio.device=4K@1:5'");
+        check("-- a virtio_mmio.device=4K@1:5", "-- 'a' 'virtio_mmio.device=4K@1:5'");
+        let both = "-- 'virtio_mmio.device=4K@1:5' 'virtio_mmio.device=4K@2:6' '--own-words-end'";
+        let line = "x virtio_mmio.device=4K@1:5 virtio_mmio.device=4K@2:6 -- a";
+        check(line, &format!("'x' {both} 'a'"));
     }
 
     #[test]

@@ -691,6 +691,17 @@ pub const ARGUMENTS: &[Argument] = &[
         c.run.delay = time(v)?;
         Ok(())
     }),
+    one(
+        Group::Run,
+        "time",
+        "SECONDS",
+        "the machine's clock",
+        "the time of day at the start, since 1970 (date +%s), for a machine without a clock",
+        |c, v| {
+            c.run.time = Some(Duration::from_secs(parsed(v)?));
+            Ok(())
+        },
+    ),
     flag(Group::Run, "explain", "print how the flow was found", |c| c.run.explain = true),
     flag(Group::Run, "check", "parse, plan and print; connect to nothing", |c| c.run.check = true),
     one(

@@ -24,12 +24,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 use virtio_net::fw_cfg;
+use virtio_net::mmio::{self, Slot};
 use virtio_net::platform::Interrupts;
 use virtio_net::ring0::{Mmio, Ring0};
-use virtio_net::transport::PciTransport;
+use virtio_net::transport::AnyTransport;
 use virtio_net::{Console, Devices, Lines, NetDevice, Port, PortError, Rng, SetupError};
 
-type Transport = PciTransport<Ring0>;
+type Transport = AnyTransport<Ring0>;
 type Device = NetDevice<Ring0, Transport>;
 
 /// The port that carries the payload out.
@@ -51,12 +52,33 @@ pub fn asides() -> Vec<Aside> {
     files.into_iter().map(|file| (file.name, file.octets)).collect()
 }
 
+/// Whether a boot word is the hypervisor's: where a device is.
+pub fn is_of_host(word: &str) -> bool {
+    word.starts_with(mmio::WORD)
+}
+
+/// The places that those words tell.
+fn slots() -> Vec<Slot> {
+    let words = std::env::args_os().filter_map(|word| word.into_string().ok());
+    let read = |word: String| match word.strip_prefix(mmio::WORD)?.parse() {
+        Ok(slot) => Some(slot),
+        Err(error) => {
+            log::warn!("not used: {word}: {error}");
+            None
+        }
+    };
+    words.filter_map(read).collect()
+}
+
 /// Brings the devices up and runs `main` on them.
 ///
 /// In a thread of its own: the first one has taken the keys of its hash maps before the pool had a
 /// seed, and what peers say goes into such maps.
 pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F + Send) -> u8 {
     let boot = hermit::uptime();
+    if let Some(time) = config.run.time {
+        hermit::set_time_of_day(time);
+    }
     let parts = match set_up(config) {
         Ok(parts) => parts,
         Err(Failure { text, exit }) => {
@@ -145,7 +167,7 @@ impl Failure {
 fn set_up(config: &Config) -> Result<Parts, Failure> {
     let ring0 = Ring0::new().map_err(|error| Failure::new(Exit::Software, error))?;
     let machine = virtio_net::Machine::new(ring0, &Kernel);
-    let Devices { nets, rng, console, vsock, lines, skipped } = machine.discover();
+    let Devices { nets, rng, console, vsock, lines, skipped } = machine.discover(&slots());
     for device in &skipped {
         match device.error {
             // the disk that it was booted from, a balloon, a display

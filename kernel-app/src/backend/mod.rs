@@ -1,9 +1,10 @@
 //! What is below the program: the machine itself, or a Unix host. The only place that asks which.
 //!
-//! Both files give the same three things:
+//! Both files give the same four things:
 //!
 //! | | |
 //! |---|---|
+//! | `is_of_host(word)` | whether a boot word is the hypervisor's and not the user's |
 //! | `asides()` | values of arguments that came beside the words |
 //! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
 //! | `exit(code)` | ends the machine or the process |
@@ -16,9 +17,9 @@ mod uhyve;
 mod unix;
 
 #[cfg(target_os = "hermit")]
-pub use hermit::{asides, exit, run};
+pub use hermit::{asides, exit, is_of_host, run};
 #[cfg(not(target_os = "hermit"))]
-pub use unix::{asides, exit, run};
+pub use unix::{asides, exit, is_of_host, run};
 
 use client::sink::{Input, Output};
 use core::time::Duration;
@@ -45,10 +46,11 @@ pub struct Machine {
     pub boot: Option<Duration>,
 }
 
-/// The boot words, the program's own name not among them: the kernel hands them on as a Unix host does.
+/// The user's boot words, the program's own name not among them: the kernel hands them on as a Unix host does.
 pub fn words() -> Result<Vec<String>, String> {
     std::env::args_os()
         .skip(1)
         .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
+        .filter(|word| !word.as_ref().is_ok_and(|word| is_of_host(word)))
         .collect()
 }

@@ -23,6 +23,11 @@ pub fn asides() -> Vec<Aside> {
         .collect()
 }
 
+/// Nobody but the user gives a process its arguments.
+pub fn is_of_host(_word: &str) -> bool {
+    false
+}
+
 /// Runs `main` on the host's sockets; the network's configuration is the host's own.
 pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
     let net: Arc<dyn Net> = Arc::new(HostNet::new());

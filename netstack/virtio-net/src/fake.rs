@@ -18,11 +18,12 @@ use core::sync::atomic::AtomicU32;
 pub(crate) use self::device::Device;
 pub(crate) use self::hal::FakeHal;
 use crate::machine::{Devices, Machine};
+use crate::mmio::Slot;
 use crate::pci::Function;
 use crate::platform::{ConfigSpace, Departures, Interrupts, MapError, Platform, Registers};
-use crate::transport::PciTransport;
+use crate::transport::AnyTransport;
 
-pub(crate) type Transport = PciTransport<FakeMachine>;
+pub(crate) type Transport = AnyTransport<FakeMachine>;
 
 /// A machine with functions on its PCI buses.
 #[derive(Clone, Default)]
@@ -31,6 +32,7 @@ pub(crate) struct FakeMachine(Arc<Mutex<Bus>>);
 #[derive(Default)]
 struct Bus {
     functions: BTreeMap<Function, FakeFunction>,
+    slots: Vec<(Slot, Shared)>,
     routed: Vec<(u8, u8)>,
     departures: Departures,
 }
@@ -136,6 +138,13 @@ impl FakeMachine {
         shared
     }
 
+    /// Puts a device at an address in memory.
+    pub(crate) fn add_slot(&self, slot: Slot, device: Device) -> Shared {
+        let shared = Shared(Arc::new(Mutex::new(device)));
+        self.lock().slots.push((slot, shared.clone()));
+        shared
+    }
+
     /// Puts something that is no virtio device, or a bridge, anywhere.
     pub(crate) fn add_other(&self, function: Function, id: u32, header: u8, buses: u32) {
         let mut config = [0; 64];
@@ -164,9 +173,10 @@ impl FakeMachine {
         self.lock().routed.clone()
     }
 
-    /// Brings up everything on the bus.
+    /// Brings up everything that was added.
     pub(crate) fn discover(&self) -> Devices<Self> {
-        Machine::new(self.clone(), &Counting).discover()
+        let slots: Vec<_> = self.lock().slots.iter().map(|(slot, _)| *slot).collect();
+        Machine::new(self.clone(), &Counting).discover(&slots)
     }
 
     fn lock(&self) -> MutexGuard<'_, Bus> {
@@ -199,6 +209,9 @@ impl Platform for FakeMachine {
 
     unsafe fn map(&self, physical: u64, len: usize) -> Result<Window, MapError> {
         let bus = self.lock();
+        if let Some((_, device)) = bus.slots.iter().find(|(slot, _)| slot.address == physical) {
+            return Ok(Window { device: device.clone(), base: SLOT, len });
+        }
         let function = bus
             .functions
             .values()
@@ -207,6 +220,10 @@ impl Platform for FakeMachine {
         let base = (physical - function.bar) as usize;
         let device = function.device.clone().ok_or(MapError::Range)?;
         Ok(Window { device, base, len })
+    }
+
+    fn is_memory(&self, physical: u64, _len: usize) -> bool {
+        physical < MEMORY
     }
 
     fn message(&self, vector: u8) -> (u64, u32) {
@@ -294,3 +311,7 @@ const CONFIG: usize = 0x2000;
 const NOTIFY: usize = 0x3000;
 const MSIX: usize = 0x4000;
 const BAR: usize = 0x8000;
+/// Where the registers of a device in memory begin, for the device.
+const SLOT: usize = 0x1_0000;
+/// Octets of main memory.
+const MEMORY: u64 = 1 << 30;

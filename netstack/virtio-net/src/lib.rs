@@ -3,10 +3,10 @@
 //! a carrier of packets to the hypervisor.
 //!
 //! ```text
-//!   Machine::discover ─▶ pci (enumerate, BARs, MSI-X) ─▶ transport (virtio-pci) ─▶ net · console · rng · vsock
-//!                             │                              │                        │
-//!   platform: traits      ConfigSpace                    Registers              queue ─▶ dma ─▶ Hal
-//!                             └──────────── ring0 (ports, page tables, asm) ─────────────┘
+//!   Machine::discover ─▶ pci (enumerate, BARs, MSI-X), mmio (boot words) ─▶ transport ─▶ net · console · rng · vsock
+//!                             │                                                 │           │
+//!   platform: traits      ConfigSpace                                       Registers   queue ─▶ dma ─▶ Hal
+//!                             └──────────────────── ring0 (ports, page tables, asm) ───────────┘
 //! ```
 //!
 //! Start with [`Machine`]. All devices raise one vector, counted by the kernel in one word; how to
@@ -15,17 +15,18 @@
 //!
 //! The device is not trusted with the program's memory safety: what it writes into rings and
 //! headers is checked, and a device that returns buffers it did not have is given up
-//! ([`Fault`]). The PCI configuration space, which the same host answers for, is trusted
-//! to name device registers and not RAM.
+//! ([`Fault`]). The PCI configuration space and the boot words, which the same host answers for, are trusted
+//! to name device registers.
 //!
 //! Unsafe code is in `queue` (the lives of buffers), `dma` (their memory), `ring0` (the processor)
-//! and one line of `pci` (mapping a BAR): drivers need it, and nothing else of the stack does. The
+//! and one line each of `pci` and `transport::mmio` (mapping registers): drivers need it, and nothing else of the stack does. The
 //! tests run on any host, against fake devices behind the same traits.
 
 pub mod console;
 mod dma;
 pub mod fw_cfg;
 pub mod machine;
+pub mod mmio;
 pub mod net;
 pub mod pci;
 pub mod platform;
@@ -43,7 +44,7 @@ mod fake;
 pub use virtio_drivers::{BufferDirection, Hal};
 
 pub use self::console::{Console, Port, PortError};
-pub use self::machine::{Devices, Lines, Machine, Skipped};
+pub use self::machine::{Devices, Lines, Machine, Place, Skipped};
 pub use self::net::{Counters, NetDevice};
 pub use self::queue::Fault;
 pub use self::rng::{Rng, RngError};

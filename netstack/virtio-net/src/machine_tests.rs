@@ -42,9 +42,10 @@ fn all_devices_are_found_and_brought_up() {
     let macs: Vec<_> = devices.nets.iter().map(NetDevice::mac).collect();
     assert_eq!(macs, [[2, 0, 0, 0, 3, 0], [2, 0, 0, 0, 9, 0]], "in the order of their slots");
     assert!(devices.rng.is_some() && devices.console.is_some());
-    let skipped: Vec<_> = devices.skipped.iter().map(|s| (s.function.device, s.error)).collect();
+    let skipped: Vec<_> = devices.skipped.iter().map(|s| (s.place, s.error)).collect();
     let balloon = SetupError::UnsupportedType(DeviceType::MemoryBalloon);
-    assert_eq!(skipped, [(6, balloon), (7, SetupError::Surplus)]);
+    let at = |device| Place::Pci(slot(device));
+    assert_eq!(skipped, [(at(6), balloon), (at(7), SetupError::Surplus)]);
 }
 
 #[test]
@@ -297,14 +298,90 @@ fn buses_behind_bridges_are_visited_once() {
 fn errors_say_what_is_to_be_done() {
     assert_eq!(
         Skipped {
-            function: slot(3),
-            device_type: DeviceType::Network,
+            place: Place::Pci(slot(3)),
+            device_type: Some(DeviceType::Network),
             error: SetupError::LegacyOnly
         }
         .to_string(),
         "virtio Network device at 00:03.0: the device has only the legacy interface (add \
          disable-legacy=on, not disable-modern=on, to it)"
     );
+}
+
+fn at(address: u64) -> Slot {
+    Slot { address, size: 512, line: (address >> 9 & 7) as u8 }
+}
+
+#[test]
+fn devices_in_memory_are_found_and_brought_up() {
+    let machine = FakeMachine::new();
+    machine.add_slot(at(0xfeb0_0400), net());
+    let shared = machine.add_slot(at(0xfeb0_0200), net());
+    let mut empty = net();
+    empty.identity[2] = 0;
+    machine.add_slot(at(0xfeb0_0600), empty);
+    let mut rng = Device::new(0, &[8], &[]);
+    rng.identity[2] = 4;
+    machine.add_slot(at(0xfeb0_0000), rng);
+    machine.add(3, Setup::modern(1), net());
+    let devices = machine.discover();
+    let macs: Vec<_> = devices.nets.iter().map(NetDevice::mac).collect();
+    let by_address = [[2, 0, 0, 0, 3, 0], [2, 0, 1, 0xfe, 0xb0, 2], [2, 0, 1, 0xfe, 0xb0, 4]];
+    assert_eq!(macs, by_address);
+    assert!(devices.rng.is_some() && devices.skipped.is_empty());
+    assert_eq!(machine.routed(), [(0, 0x50), (1, 0x50), (2, 0x50)]);
+    let device = shared.lock();
+    assert_eq!(device.statuses, [0, 1, 3, 11, 15]);
+    assert_eq!(device.accepted, 1 << 32);
+    for queue in &device.queues {
+        assert!(queue.enabled && queue.size == 256);
+        for address in [queue.descriptors, queue.driver, queue.device] {
+            assert!(address >> 32 != 0, "a test of both halves, on any machine that runs it");
+        }
+    }
+}
+
+#[test]
+fn a_line_of_a_device_in_memory_is_lowered_by_writing() {
+    let machine = FakeMachine::new();
+    let shared = machine.add_slot(at(0xfeb0_0200), net());
+    let devices = machine.discover();
+    assert!(devices.lines.any() && !devices.lines.acknowledge());
+    shared.lock().isr = 3;
+    assert!(devices.lines.acknowledge());
+    assert_eq!(shared.lock().isr, 0);
+    drop(devices);
+    assert_eq!(shared.lock().statuses.last(), Some(&0), "it is reset");
+}
+
+#[test]
+fn what_is_no_device_in_memory_is_named() {
+    let error = |slot: Slot, identity: [u32; 3]| {
+        let machine = FakeMachine::new();
+        let mut device = net();
+        device.identity = identity;
+        machine.add_slot(slot, device);
+        let devices = machine.discover();
+        assert!(devices.nets.is_empty());
+        assert_eq!(devices.skipped[0].place, Place::Memory(slot.address));
+        devices.skipped[0].error
+    };
+    let (slot, [magic, modern, network]) = (at(0xfeb0_0200), net().identity);
+    let registers = SetupError::MissingStructure("register block");
+    assert_eq!(error(slot, [magic, 1, network]), SetupError::LegacySlot);
+    assert_eq!(error(slot, [magic, 3, network]), registers);
+    assert_eq!(error(slot, [!0; 3]), registers);
+    assert_eq!(error(at(0x10_0000), [magic, modern, network]), SetupError::SlotInMemory);
+    for size in [0, 0x100, 2 << 20, u64::MAX] {
+        let slot = Slot { size, ..slot };
+        assert_eq!(error(slot, [magic, modern, network]), SetupError::SlotSize(size));
+    }
+    let skipped = Skipped {
+        place: Place::Memory(slot.address),
+        device_type: None,
+        error: SetupError::SlotInMemory,
+    };
+    assert_eq!(skipped.to_string(), "virtio device at 0xfeb00200: there is memory, no device");
 }
 
 /// Devices are moved into the stack's lock, so this must hold.

@@ -36,6 +36,9 @@ pub trait Platform: Send + 'static {
     #[allow(unsafe_code)] // declared here, implemented in `ring0` and in the tests' fake
     unsafe fn map(&self, physical: u64, len: usize) -> Result<Self::Registers, MapError>;
 
+    /// Whether any of the range is main memory, in which no registers can be.
+    fn is_memory(&self, physical: u64, len: usize) -> bool;
+
     /// The message (address, data) that a device writes to raise `vector` on this processor:
     /// Intel SDM volume 3, 11.11.
     fn message(&self, vector: u8) -> (u64, u32);

@@ -69,6 +69,13 @@ impl Platform for Ring0 {
         Ok(Mmio { base, len })
     }
 
+    fn is_memory(&self, physical: u64, len: usize) -> bool {
+        // Hermit maps memory, and nothing else, where it is.
+        let pages = (physical..physical.saturating_add(len as u64)).step_by(PAGE_SIZE);
+        let last = physical.saturating_add(len as u64).saturating_sub(1);
+        pages.chain([last]).any(|page| translate(page as usize).is_some())
+    }
+
     fn message(&self, vector: u8) -> (u64, u32) {
         // Fixed delivery, physical destination, edge.
         (0xfee0_0000 | u64::from(apic_id()) << 12, u32::from(vector))

@@ -58,6 +58,8 @@ pub enum SetupError {
     },
     /// The device speaks the legacy interface (virtio 0.9) only.
     LegacyOnly,
+    /// The same of a device in memory.
+    LegacySlot,
     /// A structure that every modern device has is missing.
     MissingStructure(&'static str),
     /// The device has neither MSI-X nor an interrupt line.
@@ -85,6 +87,10 @@ pub enum SetupError {
     },
     /// The device did not complete its reset.
     ResetTimedOut,
+    /// The place named is main memory.
+    SlotInMemory,
+    /// No device's registers take so many octets.
+    SlotSize(u64),
     /// A driver for this type of device is not part of this crate.
     UnsupportedType(DeviceType),
     /// The device had no room for the interrupt vector.
@@ -104,6 +110,10 @@ impl fmt::Display for SetupError {
                 "the device has only the legacy interface (add disable-legacy=on, not \
                  disable-modern=on, to it)",
             ),
+            Self::LegacySlot => f.write_str(
+                "the device has only the legacy interface (add -global virtio-mmio.force-legacy=off \
+                 to the machine)",
+            ),
             Self::MissingStructure(name) => write!(f, "the device lacks its {name} structure"),
             Self::NoInterrupt => f.write_str("the device has neither msi-x nor an interrupt line"),
             Self::NoMemory { octets } => {
@@ -117,6 +127,8 @@ impl fmt::Display for SetupError {
                 write!(f, "queue {queue} has {available} entries, {needed} are needed")
             }
             Self::ResetTimedOut => f.write_str("the device did not complete its reset"),
+            Self::SlotInMemory => f.write_str("there is memory, no device"),
+            Self::SlotSize(size) => write!(f, "no device has {size} octets of registers"),
             Self::Surplus => f.write_str("a device of this kind is in use already"),
             Self::UnsupportedType(kind) => write!(f, "there is no driver for {kind:?} devices"),
             Self::VectorRefused => f.write_str("the device refused its interrupt vector"),

@@ -20,7 +20,7 @@ use crate::check::peers::Peers;
 use crate::compile;
 use crate::failure::Failure;
 use crate::guard;
-use crate::machine::{Machine, QEMU};
+use crate::machine::{Kind, Machine, QEMU};
 use crate::manifest::{Manifest, Memory, Target};
 use crate::options::Accel;
 use crate::workspace::Workspace;
@@ -65,6 +65,7 @@ pub fn bench(
     let uri = format!("http://{}/{}", peers.value("nginx", Target::Qemu)?, what.file());
 
     let ours = Machine {
+        kind: Kind::Pc,
         image,
         memory: manifest.machine.memory,
         kvm: accel::uses_kvm(options.accel)?,

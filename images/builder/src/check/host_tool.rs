@@ -154,7 +154,7 @@ fn fresh(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
 
 fn wrong_options(_: &Workspace, _: &mut Peers, target: Target) -> Result<()> {
     for options in [
-        &["--target=microvm"][..],
+        &["--target=xen"][..],
         &["--memroy=32M"],
         &["--image=nosuch"],
         &["--accel=warp"],

@@ -5,7 +5,7 @@
 //! | lint | rustfmt, clippy and rustdoc without warnings, for the host's crates |
 //! | unit | `cargo test` of the host's crates |
 //! | host | the scenarios against the unix program |
-//! | boot | the scenarios against the images in QEMU under TCG, and again under KVM where that works |
+//! | boot | the scenarios against the images in QEMU under TCG, some as microvm too, and again under KVM where that works |
 //! | net | the default image behind a tap device in network namespaces, with real peers |
 //! | kvm | machines on real KVM under QEMU and uhyve; where KVM does not work, inside an emulated KVM host |
 //! | fleet | the image as CD, disk and container image, booted or checked by what takes them |
@@ -18,6 +18,7 @@ mod git;
 mod host_tool;
 mod kvm;
 mod machines;
+mod microvm;
 mod netns;
 pub mod peers;
 mod project;
@@ -139,12 +140,22 @@ fn scenarios(
     tally: &mut Tally,
 ) -> Result<()> {
     let group = if target == Target::Unix { "host" } else { "boot" };
+    let targets = match target {
+        Target::Qemu => vec![Target::Qemu, Target::Microvm],
+        target => vec![target],
+    };
     let rows = scenario::read_all(&workspace.root().join("images/builder/scenarios"))?;
     let rows = rows
         .into_iter()
-        .filter(|row| row.targets.contains(&target) && selection.has(&row.name))
+        .filter(|row| {
+            let of = |target: &Target| {
+                row.targets.contains(target) && selection.has(&row_name(row, *target))
+            };
+            targets.iter().any(of)
+        })
         .collect::<Vec<_>>();
-    let of_machines = [&machines::TESTS[..], &variants::TESTS, &vsock::TESTS].concat();
+    let of_machines =
+        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS].concat();
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
@@ -164,18 +175,23 @@ fn scenarios(
         accelerators.push("kvm");
     }
     let mut peers = Peers::new()?;
-    for accelerator in accelerators {
+    let passes = accelerators.iter().flat_map(|accel| targets.iter().map(move |it| (*accel, *it)));
+    for (accelerator, target) in passes {
         let group = if accelerator == "kvm" { "boot under KVM" } else { group };
-        for row in &rows {
+        for row in rows.iter().filter(|row| row.targets.contains(&target)) {
+            let name = row_name(row, target);
+            if !selection.has(&name) {
+                continue;
+            }
             if row.root && !rustix::process::geteuid().is_root() {
-                tally.skipped(group, &row.name, "it needs root");
+                tally.skipped(group, &name, "it needs root");
                 continue;
             }
             let start = Instant::now();
             match runner::run(&mut peers, row, target, accelerator) {
-                Ok(Ok(())) => tally.passed(group, &row.name, start),
-                Ok(Err(cause)) => tally.failed(group, &row.name, &cause),
-                Err(error) => tally.failed(group, &row.name, &format!("{error:#}")),
+                Ok(Ok(())) => tally.passed(group, &name, start),
+                Ok(Err(cause)) => tally.failed(group, &name, &cause),
+                Err(error) => tally.failed(group, &name, &format!("{error:#}")),
             }
         }
     }
@@ -190,6 +206,14 @@ fn scenarios(
         }
     }
     Ok(())
+}
+
+/// What a row is called on a target; the group says which, but for the second one of a group.
+fn row_name(row: &Scenario, target: Target) -> String {
+    match target {
+        Target::Microvm => format!("microvm: {}", row.name),
+        _ => row.name.clone(),
+    }
 }
 
 /// The tests in network namespaces.

@@ -1,9 +1,11 @@
 //! One virtio device as its driver sees it: registers in front, queues behind.
 
+mod mmio;
+
 use core::ptr;
 
-use super::{COMMON, CONFIG, ISR, MSIX, NOTIFY};
-use crate::transport::{NO_VECTOR, common};
+use super::{COMMON, CONFIG, ISR, MSIX, NOTIFY, SLOT};
+use crate::transport::pci::{NO_VECTOR, common};
 
 /// A device, and a record of what the driver did to it.
 pub(crate) struct Device {
@@ -21,6 +23,8 @@ pub(crate) struct Device {
     pub(crate) never_resets: bool,
     pub(crate) refuses_features: bool,
     pub(crate) refuses_vectors: bool,
+    /// What a device in memory says it is.
+    pub(crate) identity: [u32; 3],
     status: u8,
     feature_selects: [u32; 2],
     queue_select: u16,
@@ -74,6 +78,7 @@ impl Device {
             never_resets: false,
             refuses_features: false,
             refuses_vectors: false,
+            identity: mmio::NETWORK,
             status: 0,
             feature_selects: [0; 2],
             queue_select: 0,
@@ -83,6 +88,7 @@ impl Device {
     pub(crate) fn read(&mut self, at: usize, width: usize) -> u32 {
         match at {
             0..ISR => self.read_common(at - COMMON, width),
+            SLOT.. => self.read_slot(at - SLOT, width),
             ISR => core::mem::take(&mut self.isr).into(),
             CONFIG..NOTIFY => {
                 let mut bytes = [0; 4];
@@ -96,6 +102,7 @@ impl Device {
     pub(crate) fn write(&mut self, at: usize, width: usize, value: u32) {
         match at {
             0..ISR => self.write_common(at - COMMON, width, value),
+            SLOT.. => self.write_slot(at - SLOT, width, value),
             NOTIFY..MSIX => {
                 assert_eq!(width, 2, "4.1.5.2: the queue's index is 16 bits");
                 assert_eq!((at - NOTIFY) / 4, value as usize, "the queue's own register");

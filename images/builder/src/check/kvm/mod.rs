@@ -29,6 +29,9 @@ use crate::{accel, compile, guard, uhyve};
 /// What `--only` and the count call it.
 pub const GROUP: &str = "kvm";
 
+/// What is booted.
+const IMAGES: [&str; 2] = ["default", "selftest"];
+
 /// The longest that all of them may take, wherever they run.
 const LIMIT: Duration = Duration::from_secs(240);
 
@@ -58,8 +61,10 @@ pub fn run(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> R
 fn build(workspace: &Workspace, selection: &Selection) -> Result<()> {
     uhyve::find_or_install(workspace, false)?;
     if !selection.no_build {
-        let manifest = Manifest::read(workspace, "default")?;
-        compile::image(workspace, "default", &manifest, false)?;
+        for name in IMAGES {
+            let manifest = Manifest::read(workspace, name)?;
+            compile::image(workspace, name, &manifest, false)?;
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::GROUP;
+use super::{GROUP, IMAGES};
 use crate::check::Selection;
 use crate::guard;
 use crate::linux::{Files, Kernel, find};
@@ -30,7 +30,8 @@ const MODULES: [&str; 3] = ["kvm_amd", "tun", "vhost_net"];
 const PROGRAMS: [&str; 4] = ["ip", "dnsmasq", "nginx", "setpriv"];
 
 /// What QEMU loads for a machine that it boots a kernel on.
-const FIRMWARE: [&str; 4] = ["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "pvh.bin"];
+const FIRMWARE: [&str; 5] =
+    ["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "pvh.bin", "qboot.rom"];
 
 /// Where the workspace is in there.
 const ROOT: &str = "/work";
@@ -49,13 +50,15 @@ impl Rig {
         files.program(&this, &format!("{ROOT}/builder"))?;
         let hypervisor = uhyve::find(workspace)?;
         files.program(&hypervisor, &format!("{ROOT}/target/tools/uhyve/bin/uhyve"))?;
-        for name in ["Cargo.toml", "images/toolchain.toml", "images/default.toml"] {
+        for name in ["Cargo.toml", "images/toolchain.toml"] {
             files.copy(&workspace.root().join(name), &format!("{ROOT}/{name}"))?;
         }
-        let images = [workspace.image("default"), workspace.uhyve_image("default")];
-        for image in images {
-            let name = image.file_name().and_then(|name| name.to_str()).context("no name")?;
-            files.copy(&image, &format!("{ROOT}/target/images/{name}"))?;
+        for name in IMAGES {
+            files.copy(&workspace.manifest(name), &format!("{ROOT}/images/{name}.toml"))?;
+            for image in [workspace.image(name), workspace.uhyve_image(name)] {
+                let file = image.file_name().and_then(|name| name.to_str()).context("no name")?;
+                files.copy(&image, &format!("{ROOT}/target/images/{file}"))?;
+            }
         }
         files.add("/etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n");
         files.add("/etc/group", b"root:x:0:\nnogroup:x:65534:\n");

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
@@ -19,9 +19,13 @@ use crate::workspace::Workspace;
 /// What a test is given; `Ok` may hold figures worth printing.
 type Test = fn(&mut Lab) -> Result<String>;
 
-const TESTS: [(&str, Test); 14] = [
+const TESTS: [(&str, Test); 18] = [
     ("qemu: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Qemu)),
     ("uhyve: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Uhyve)),
+    ("microvm: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Microvm)),
+    ("qemu: the time of day", |_| time_of_day(Target::Qemu)),
+    ("uhyve: the time of day", |_| time_of_day(Target::Uhyve)),
+    ("microvm: the time of day, by KVM's clock alone", |_| time_of_day(Target::Microvm)),
     ("qemu: octets both ways", |lab| both_ways(lab, Target::Qemu)),
     ("uhyve: octets both ways", |lab| both_ways(lab, Target::Uhyve)),
     ("qemu: every failure has its exit code and one line", |lab| failures(lab, Target::Qemu)),
@@ -63,6 +67,24 @@ fn page(lab: &mut Lab, target: Target) -> Result<String> {
     ensure!(output.content == content, "{} octets came", output.content.length);
     ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);
     Ok(format!("{:.1} s in all", start.elapsed().as_secs_f64()))
+}
+
+fn time_of_day(target: Target) -> Result<String> {
+    let mut command = run_command();
+    command.args([format!("--target={target}"), "--accel=kvm".into(), "--image=selftest".into()]);
+    command.args(["--kill-after=60s", "--", "time"]).stdin(Stdio::null());
+    let before = SystemTime::now();
+    let output = Output::of(command, Feed::Nothing)?;
+    let said = String::from_utf8_lossy(&output.stdout) + output.stderr.as_str();
+    ensure!(output.exit == Some(0), "exit {:?}: {said}", output.exit);
+    let time = said.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+    let time = time.map(Duration::from_secs).with_context(|| format!("no time in {said}"))?;
+    let unix = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH);
+    // to the second, while this host's clock went on
+    let (first, last) = (unix(before)?, unix(SystemTime::now())?);
+    let is_it = (first.as_secs()..=last.as_secs()).contains(&time.as_secs());
+    ensure!(is_it, "{} is not from {} to {}", time.as_secs(), first.as_secs(), last.as_secs());
+    Ok(String::new())
 }
 
 fn both_ways(lab: &mut Lab, target: Target) -> Result<String> {

@@ -292,7 +292,10 @@ mod tests {
     #[test]
     fn the_socket_device_has_the_memory_that_it_needs() {
         let text = line(&Machine { vsock: Some(Vsock::Context(7)), ..machine() });
-        assert!(text.contains("vhost-vsock-pci,disable-legacy=on,guest-cid=7") && !text.contains("memory-backend"));
+        assert!(
+            text.contains("vhost-vsock-pci,disable-legacy=on,guest-cid=7")
+                && !text.contains("memory-backend")
+        );
         let vsock = Some(Vsock::Process("/a,b".into()));
         let text = line(&Machine { vsock, memory: Memory(64 << 20), ..machine() });
         assert!(text.contains("memory-backend-memfd,id=memory,share=on,size=64M\n"));

@@ -3,12 +3,14 @@
 //! One thread does everything but wait for its end. All devices raise one interrupt vector, which
 //! moves one word: the reactor waits for that.
 
+use super::links::Links;
 use super::{Machine, uhyve};
 use crate::args::Aside;
 use crate::config::{Config, Network};
 use client::error::no_entropy;
 use client::sink::{Input, Output};
 use client::{Cause, Error, Exit, Stage};
+use core::cell::Cell;
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +33,8 @@ use virtio_net::transport::AnyTransport;
 use virtio_net::{Console, Devices, Lines, NetDevice, Port, PortError, Rng, SetupError};
 
 type Transport = AnyTransport<Ring0>;
-type Device = NetDevice<Ring0, Transport>;
+/// A network device of this machine.
+pub type Device = NetDevice<Ring0, Transport>;
 
 /// The port that carries the payload out.
 const STDOUT: &str = "mimic.stdout";
@@ -127,8 +130,10 @@ fn serve<F: Future<Output = u8>>(
         None => Arc::new(Absent),
     };
     let machine = Machine { net, vsock, networks, stdin, stdout, stderr, boot: Some(boot) };
+    let mut links = Links::new(&stacks, idle.observe());
     let service = || {
         streams.as_ref().map(Streams::wake);
+        idle.again.set(links.look(&stacks, idle.observe()));
         sockets.as_ref().is_some_and(Sockets::poll)
     };
     smol::block_on(&stacks, &idle, service, main(machine))
@@ -175,7 +180,7 @@ fn set_up(config: &Config) -> Result<Parts, Failure> {
             _ => log::warn!("not used: {device}"),
         }
     }
-    let idle = Interrupt { word: machine.word(), lines };
+    let idle = Interrupt { word: machine.word(), lines, again: Cell::new(None) };
     if let Some(rng) = rng {
         seed(rng, &idle);
     }
@@ -324,6 +329,8 @@ impl Interrupts for Kernel {
 struct Interrupt {
     word: &'static AtomicU32,
     lines: Lines<Mmio>,
+    /// When there is something to do again, even if no device says so.
+    again: Cell<Option<Instant>>,
 }
 
 impl Interrupt {
@@ -348,6 +355,8 @@ impl Idle for Interrupt {
     }
 
     fn wait(&self, seen: u32, timeout: Option<Duration>) {
+        let again = self.again.get().map(|at| at.saturating_duration_since(Instant::now()));
+        let timeout = timeout.into_iter().chain(again).min();
         // A line that was up may have hidden an edge: look at all devices again.
         if !self.lines.acknowledge() {
             hermit::interrupt::wait(self.word, seen, timeout);

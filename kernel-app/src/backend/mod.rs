@@ -12,6 +12,8 @@
 #[cfg(target_os = "hermit")]
 mod hermit;
 #[cfg(target_os = "hermit")]
+mod links;
+#[cfg(target_os = "hermit")]
 mod uhyve;
 #[cfg(not(target_os = "hermit"))]
 mod unix;

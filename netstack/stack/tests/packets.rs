@@ -326,6 +326,57 @@ fn a_changed_address_ends_connections_and_a_lost_lease_all() {
 }
 
 #[test]
+fn a_link_that_returns_has_the_server_asked_again_and_connections_live() {
+    let (mut network, dhcp, client) = dhcp_network(offer([10, 0, 0, 2], 3600));
+    network.run(client.net.ready()).unwrap().unwrap();
+    let server = network.host("10.0.0.1/24", Link::default());
+    network.serve(&server, 7, echo);
+    let mut stream = network.run(client.net.tcp_connect(remote(7))).unwrap().unwrap();
+    network.set_link(client.port, Link::cut());
+    network.run_for(secs(5)).unwrap();
+    network.set_link(client.port, Link::default());
+    dhcp.set_offer(DhcpOffer {
+        dns_servers: vec![Ipv4Addr::new(10, 0, 0, 9)],
+        ..offer([10, 0, 0, 2], 3600)
+    });
+    client.net.link_returned(secs(5));
+    assert_eq!(client.net.configuration().addresses.len(), 1, "it is not given up meanwhile");
+    network
+        .run(async {
+            stream.write_all(b"still").await.unwrap();
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+        })
+        .unwrap();
+    network.run_for(secs(1)).unwrap();
+    assert_eq!(dhcp.requests(), 2);
+    assert_eq!(client.net.configuration().dns_servers[1], IpAddr::from([10, 0, 0, 9]));
+
+    // At another network's end there is another address.
+    dhcp.set_offer(offer([10, 0, 0, 5], 3600));
+    client.net.link_returned(secs(1));
+    let error = network.run(stream.read(&mut [0; 1])).unwrap().unwrap_err();
+    assert_eq!(Error::from_io(error), Error::NoAddress);
+    let configuration = network.run(client.net.ready()).unwrap().unwrap();
+    assert_eq!(configuration.addresses[0].to_string(), "10.0.0.5/24");
+}
+
+#[test]
+fn a_link_that_returns_without_a_server_keeps_the_address_while_the_lease_is_sure() {
+    for (absence, kept) in [(0, 300), (100, 200), (299, 1)] {
+        let (mut network, dhcp, client) = dhcp_network(offer([10, 0, 0, 2], 600));
+        network.run(client.net.ready()).unwrap().unwrap();
+        dhcp.set_silent(true);
+        client.net.link_returned(secs(absence));
+        network.run_for(secs(kept) - Duration::from_millis(1)).unwrap();
+        assert_eq!(client.net.configuration().addresses.len(), 1);
+        network.run_for(Duration::from_millis(2)).unwrap();
+        assert_eq!(client.net.configuration().addresses, []);
+        dhcp.set_silent(false);
+        network.run(client.net.ready()).unwrap().unwrap();
+    }
+}
+
+#[test]
 fn another_server_takes_the_lease_over() {
     let (mut network, first, client) = dhcp_network(offer([10, 0, 0, 2], 800));
     network.run(client.net.ready()).unwrap().unwrap();

@@ -1,11 +1,11 @@
 //! Addresses, routes, DHCP and what routers advertise: what the interface is told, and what [`Configuration`] reports.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::time::Duration;
 
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::socket::dhcpv4;
-use smoltcp::time::Duration;
 use smoltcp::wire::{DhcpOption, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use super::config::{Config, Ipv4, Ipv6, is_host_v4};
@@ -27,6 +27,8 @@ pub(super) struct Addressing {
     mtu: usize,
     dhcp: Option<SocketHandle>,
     lease: Option<Lease>,
+    /// From the link's return until a DHCP server has answered: how long the lease from before is still ours.
+    reassured: Option<Instant>,
     /// While no DHCP server has answered: until when silence says nothing.
     patience: Option<Instant>,
     discovery: Discovery,
@@ -51,6 +53,8 @@ struct Lease {
     domains: Vec<String>,
     mtu: Option<usize>,
     server: Ipv4Addr,
+    /// From a renewal that went well until the lease's end, when it is renewed on time.
+    grace: Duration,
 }
 
 impl Addressing {
@@ -91,6 +95,7 @@ impl Addressing {
             mtu,
             dhcp: None,
             lease: None,
+            reassured: None,
             patience: None,
             discovery: Discovery::new(options, now),
             applied: Applied::default(),
@@ -131,10 +136,17 @@ impl Addressing {
     fn poll_lease(&mut self, now: Instant, sockets: &mut SocketSet<'static>) -> bool {
         let Some(handle) = self.dhcp else { return false };
         let lease = match sockets.get_mut::<dhcpv4::Socket>(handle).poll() {
-            None => return false,
-            Some(dhcpv4::Event::Deconfigured) => None,
+            // the client began anew, which says nothing of the lease
+            Some(dhcpv4::Event::Deconfigured) | None
+                if self.reassured.is_some_and(|end| now < end) =>
+            {
+                return false;
+            }
+            None if self.reassured.is_none() => return false,
+            Some(dhcpv4::Event::Deconfigured) | None => None,
             Some(dhcpv4::Event::Configured(config)) => Some(Lease::new(&config)),
         };
+        self.reassured = None;
         // A renewal that changes nothing must leave the neighbour cache alone.
         if lease == self.lease {
             return false;
@@ -153,9 +165,26 @@ impl Addressing {
         true
     }
 
+    /// The link is back after so long: whatever is at its other end is asked again, as it may be another network
+    /// (RFC 2131 §3.7, RFC 4861 §6.3.7). What we have stays ours until it answers or the lease may have ended.
+    pub(super) fn link_returned(
+        &mut self,
+        absence: Duration,
+        now: Instant,
+        sockets: &mut SocketSet<'static>,
+    ) {
+        self.discovery.solicit(now);
+        if let Some(handle) = self.dhcp {
+            sockets.get_mut::<dhcpv4::Socket>(handle).reset();
+            // Until the link went it was renewed on time, of which smoltcp tells nothing.
+            let grace = self.lease.as_ref().map(|lease| lease.grace.saturating_sub(absence));
+            self.reassured = grace.map(|grace| now + grace);
+        }
+    }
+
     /// When [`Self::poll`] has something to do, but for what the DHCP client does as a socket.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        earliest(self.patience, self.discovery.poll_timeout())
+        earliest(earliest(self.patience, self.reassured), self.discovery.poll_timeout())
     }
 
     /// Tells the interface about addresses and routes, where they are not what it knows.
@@ -408,6 +437,13 @@ impl Lease {
         }
         // After rebinding (RFC 2131 §4.4.5) smoltcp still names the server that was asked first.
         let server = option(OPTION_SERVER).and_then(|data| <[u8; 4]>::try_from(data).ok());
+        let seconds = |kind| {
+            let octets = option(kind).and_then(|data| <[u8; 4]>::try_from(data).ok())?;
+            Some(Duration::from_secs(u32::from_be_bytes(octets).into()))
+        };
+        // RFC 2131 §4.4.5: renewed after half of it, if the server does not say otherwise.
+        let whole = seconds(OPTION_LEASE).unwrap_or(DEFAULT_LEASE);
+        let renewal = seconds(OPTION_RENEWAL).unwrap_or(whole / 2);
         Self {
             address: config.address,
             router: config.router.filter(|r| is_host_v4(*r)),
@@ -418,6 +454,7 @@ impl Lease {
                 .map(|octets| usize::from(u16::from_be_bytes(octets)))
                 .filter(|mtu| *mtu >= MIN_MTU_V4),
             server: server.map_or(config.server.identifier, Ipv4Addr::from),
+            grace: whole.saturating_sub(renewal),
         }
     }
 }
@@ -443,8 +480,9 @@ fn client(hostname: Option<&str>) -> dhcpv4::Socket<'static> {
     let mut socket = dhcpv4::Socket::new();
     // RFC 2131 §4.1 suggests 4 s and up; a link that comes up late is noticed sooner this way.
     let mut retry = socket.get_retry_config();
-    retry.discover_timeout = Duration::from_secs(2);
-    retry.initial_request_timeout = Duration::from_secs(2);
+    let retry_after = smoltcp::time::Duration::from_secs(2);
+    retry.discover_timeout = retry_after;
+    retry.initial_request_timeout = retry_after;
     socket.set_retry_config(retry);
     socket.set_parameter_request_list(&[
         OPTION_SUBNET_MASK,
@@ -479,12 +517,17 @@ const OPTION_DNS_SERVERS: u8 = 6;
 const OPTION_HOSTNAME: u8 = 12;
 const OPTION_DOMAIN: u8 = 15;
 const OPTION_MTU: u8 = 26;
+const OPTION_LEASE: u8 = 51;
 const OPTION_SERVER: u8 = 54;
+const OPTION_RENEWAL: u8 = 58;
 // RFC 3397.
 const OPTION_SEARCH: u8 = 119;
 const MAX_DHCP_MESSAGE: usize = 1500;
 /// Less is a mistake: every host accepts packets of that size (RFC 791 §3.1).
 const MIN_MTU_V4: usize = 576;
+/// What smoltcp takes for a lease of unsaid length.
+const DEFAULT_LEASE: Duration = Duration::from_secs(120);
+
 /// RFC 8200 §5.
 const MIN_MTU_V6: usize = 1280;
 

@@ -114,6 +114,18 @@ impl<D: Device + Send + 'static> Stack<D> {
 }
 
 impl<D> Stack<D> {
+    /// The device, for what it can beside frames; `None` without one. Not to be called by the device itself.
+    pub fn with_device<R>(&self, act: impl FnOnce(&mut D) -> R) -> Option<R> {
+        self.device.lock().as_mut().map(|watch| act(watch.device()))
+    }
+
+    /// To be called when the device's link is up again after it was down for `absence`: DHCP servers and routers are
+    /// asked again. Connections go on, if the address stays.
+    pub fn link_returned(&self, absence: Duration) {
+        let now = self.shared.now();
+        self.shared.lock().link_returned(absence, now);
+    }
+
     /// Accepts connections on `port` of all addresses, up to `backlog` (1 to 64) waiting ones. Each
     /// holds a connection's buffers from the start.
     ///

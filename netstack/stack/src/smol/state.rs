@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::task::Waker;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use smoltcp::iface::{Interface, PollIngressSingleResult, PollResult, SocketSet};
@@ -180,6 +181,11 @@ impl State {
             due = earliest(due, Some(now + TRANSMIT_RETRY));
         }
         turn.deadline = earliest(turn.deadline, due);
+    }
+
+    /// The device's link is up again.
+    pub(super) fn link_returned(&mut self, absence: Duration, now: Instant) {
+        self.addressing.link_returned(absence, now, &mut self.sockets);
     }
 
     /// Fails what waits for a neighbour that does not answer.
@@ -374,8 +380,8 @@ impl TxToken for NoToken {
 const FRAMES_PER_TURN: usize = 64;
 /// Rounds of sending, a packet a socket each.
 const ROUNDS_PER_TURN: usize = 256;
-const TRANSMIT_RETRY: core::time::Duration = core::time::Duration::from_micros(500);
+const TRANSMIT_RETRY: Duration = Duration::from_micros(500);
 const FIRST_PORT: u16 = 49152;
 const PORT_TRIES: usize = 1000;
-const PORT_REST: core::time::Duration = core::time::Duration::from_secs(60);
+const PORT_REST: Duration = Duration::from_secs(60);
 const MAX_RESTING_PORTS: usize = 1024;

@@ -61,6 +61,13 @@ pub(super) enum Transport {
     Udp,
 }
 
+impl<D> Watch<D> {
+    /// The real device.
+    pub(super) fn device(&mut self) -> &mut D {
+        &mut self.device
+    }
+}
+
 impl<D: Device> Watch<D> {
     /// `mtu` caps the IP packet size in octets.
     pub(super) fn new(device: D, mtu: Option<usize>) -> Self {

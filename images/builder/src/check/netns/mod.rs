@@ -7,6 +7,7 @@
 mod addresses;
 mod capture;
 mod dns;
+mod link;
 mod names;
 mod network;
 mod outcome;
@@ -46,7 +47,14 @@ fn test(
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all = [addresses::tests(), dns::tests(), race::tests(), repository::tests(), taps::tests()];
+    let all = [
+        addresses::tests(),
+        dns::tests(),
+        link::tests(),
+        race::tests(),
+        repository::tests(),
+        taps::tests(),
+    ];
     all.into_iter().flatten().filter(|(name, _)| selection.has(name)).collect()
 }
 

@@ -432,6 +432,13 @@ impl Discovery {
     }
 
     /// Asks for routers again, but not at once: the last one has just said farewell.
+    /// Asks routers at once, and again as long as none answers.
+    pub(super) fn solicit(&mut self, now: Instant) {
+        if self.options.advertisements {
+            self.solicitation = Some((now, SOLICITATION_INTERVAL));
+        }
+    }
+
     fn search(&mut self) {
         let due = self.now + SOLICITATION_INTERVAL;
         self.solicitation = Some((due, SOLICITATION_INTERVAL));

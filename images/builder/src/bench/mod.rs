@@ -6,6 +6,7 @@
 
 mod beside;
 mod linux;
+mod versions;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -28,10 +29,12 @@ use linux::Linux;
 
 const HELP: &str = "\
 Measures the image beside Linux with curl: cargo image bench boot|throughput [--runs N] [--accel auto|kvm|tcg]
+the image alone: cargo image bench http [--runs N] [--accel auto|kvm|tcg]
 and image and Unix program beside git and OpenSSH: cargo image bench git|ssh [--runs N]
 
   boot         from the start of QEMU to the last octet of a page of 6 octets
   throughput   a download of 64 MiB, from its first octet to its last
+  http         a download of 64 MiB by HTTP/1.1 and HTTP/2, plain and by TLS, beside AES-GCM alone
   git          a clone of 68 000 objects in a machine of 256 MiB, beside `git clone --bare`
   ssh          64 MiB from a command's standard output, beside `ssh`
   --runs N     of each, in turns (default: 5)
@@ -52,6 +55,10 @@ pub fn bench(
     };
     let what = match options.what {
         Subject::Machines(what) => what,
+        Subject::Versions => {
+            versions::measure(workspace, options.runs, options.accel)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Subject::Programs(what) => {
             what.measure(workspace, options.runs)?;
             return Ok(ExitCode::SUCCESS);
@@ -134,6 +141,7 @@ impl Options {
                     what = Some(match word.to_str() {
                         Some("boot") => Subject::Machines(What::Boot),
                         Some("throughput") => Subject::Machines(What::Throughput),
+                        Some("http") => Subject::Versions,
                         Some("git") => Subject::Programs(beside::What::Git),
                         Some("ssh") => Subject::Programs(beside::What::Ssh),
                         _ => return Err(Failure::usage(Arg::Value(word).unexpected())),
@@ -143,7 +151,7 @@ impl Options {
             }
         }
         let what =
-            what.ok_or_else(|| Failure::usage("bench what: boot, throughput, git or ssh?"))?;
+            what.ok_or_else(|| Failure::usage("bench what: boot, throughput, http, git or ssh?"))?;
         if runs == 0 {
             return Err(Failure::usage("--runs is at least 1"));
         }
@@ -155,6 +163,8 @@ impl Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Machines(What),
+    /// The image alone, over HTTP's versions.
+    Versions,
     Programs(beside::What),
 }
 

@@ -1,0 +1,93 @@
+//! The image alone: downloads over both versions of HTTP, in clear text and by TLS, beside what AES-GCM does in the same
+//! machine, which is what TLS can reach at best.
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Run, median};
+use crate::accel;
+use crate::check::peers::Peers;
+use crate::check::runner::{Feed, Output, run_command};
+use crate::compile;
+use crate::machine::Machine;
+use crate::manifest::{Manifest, Target};
+use crate::options::Accel;
+use crate::workspace::Workspace;
+
+/// The file that is downloaded, named by its size.
+const FILE: &str = "64M";
+
+/// What is downloaded: its name, its server, scheme and further arguments.
+const WAYS: [(&str, &str, &str, &str); 4] = [
+    ("HTTP/1.1, plain", "nginx", "http", "--http=1.1"),
+    ("HTTP/2, plain", "nghttpd", "http", "--http=2"),
+    ("HTTP/1.1 over TLS", "nginx-valid-h2", "https", "--http=1.1"),
+    ("HTTP/2 over TLS", "nginx-valid-h2", "https", "--http=2"),
+];
+
+/// Runs all in turns and prints the medians, in MB/s (10^6 octets).
+pub fn measure(workspace: &Workspace, runs: usize, accel: Accel) -> Result<()> {
+    let manifest = Manifest::read(workspace, "default")?;
+    let image = compile::image(workspace, "default", &manifest, false)?;
+    compile::image(workspace, "selftest", &Manifest::read(workspace, "selftest")?, false)?;
+    let mut peers = Peers::new()?;
+    let (_, file) = peers.files().make(FILE)?;
+    let kvm = accel::uses_kvm(accel)?;
+    let mut machines = Vec::new();
+    for (_, peer, scheme, version) in WAYS {
+        let uri = format!("{scheme}://{}/{FILE}", peers.value(peer, Target::Qemu)?);
+        let trust = format!("--tls-authenticator={}", peers.value("trust", Target::Qemu)?);
+        machines.push(Machine {
+            image: image.clone(),
+            memory: manifest.machine.memory,
+            kvm,
+            cpu: manifest.machine.cpu.clone(),
+            vhost: false,
+            net: manifest.machine.net.clone(),
+            vsock: None,
+            networks: Vec::new(),
+            rng: manifest.machine.rng,
+            pcap: None,
+            secrets: Vec::new(),
+            extra: Vec::new(),
+            words: vec![uri, version.into(), trust],
+        });
+    }
+    let mut figures = vec![Vec::new(); WAYS.len()];
+    let mut sealing = Vec::new();
+    for number in 1..=runs {
+        for ((machine, figures), (name, ..)) in machines.iter().zip(&mut figures).zip(WAYS) {
+            let run = Run::of(machine, file.length).with_context(|| name.to_owned())?;
+            let seconds = (run.last - run.first).as_secs_f64().max(1e-6);
+            figures.push(file.length as f64 / 1e6 / seconds);
+            eprintln!("run {number}: {name} {:.1} MB/s", figures[figures.len() - 1]);
+        }
+        sealing.push(aes_gcm(kvm)?);
+    }
+    let figures: Vec<f64> = figures.into_iter().map(|all| median(all.into_iter())).collect();
+    let sealing = median(sealing.into_iter());
+    println!("download of 64 MiB, first octet to last (median of {runs} runs)");
+    for ((name, ..), figure) in WAYS.iter().zip(&figures) {
+        println!("  {name:<18} {figure:.1} MB/s");
+    }
+    println!("  {:<18} {sealing:.1} MB/s", "AES-256-GCM alone");
+    println!("  TLS beside AES-GCM: {:.2}", figures[2] / sealing);
+    println!(
+        "  HTTP/2 beside HTTP/1.1: plain {:.2}, TLS {:.2}",
+        figures[1] / figures[0],
+        figures[3] / figures[2]
+    );
+    Ok(())
+}
+
+/// MB/s of records of 16 KiB that are opened, in a machine that does nothing else.
+fn aes_gcm(kvm: bool) -> Result<f64> {
+    let accel = if kvm { "kvm" } else { "tcg" };
+    let mut command = run_command();
+    command.args(["--target=qemu", "--image=selftest", &format!("--accel={accel}")]);
+    command.args(["--", "aes-gcm", "64"]);
+    let output = Output::of(command, Feed::Nothing)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.exit == Some(0), "{said}{}", output.stderr);
+    let figure = said.split_whitespace().next().context("it printed nothing")?;
+    figure.parse().with_context(|| said.clone())
+}

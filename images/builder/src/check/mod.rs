@@ -12,6 +12,7 @@
 
 mod cargo;
 mod certificates;
+mod faults;
 mod files;
 mod fleet;
 mod git;
@@ -155,7 +156,7 @@ fn scenarios(
         })
         .collect::<Vec<_>>();
     let of_machines =
-        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS].concat();
+        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS, &faults::TESTS].concat();
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()

@@ -8,7 +8,7 @@ use crate::accel;
 use crate::check::peers::Peers;
 use crate::check::runner::{Feed, Output, run_command};
 use crate::compile;
-use crate::machine::Machine;
+use crate::machine::{Kind, Machine};
 use crate::manifest::{Manifest, Target};
 use crate::options::Accel;
 use crate::workspace::Workspace;
@@ -37,6 +37,7 @@ pub fn measure(workspace: &Workspace, runs: usize, accel: Accel) -> Result<()> {
         let uri = format!("{scheme}://{}/{FILE}", peers.value(peer, Target::Qemu)?);
         let trust = format!("--tls-authenticator={}", peers.value("trust", Target::Qemu)?);
         machines.push(Machine {
+            kind: Kind::Pc,
             image: image.clone(),
             memory: manifest.machine.memory,
             kvm,
@@ -86,8 +87,10 @@ fn aes_gcm(kvm: bool) -> Result<f64> {
     command.args(["--target=qemu", "--image=selftest", &format!("--accel={accel}")]);
     command.args(["--", "aes-gcm", "64"]);
     let output = Output::of(command, Feed::Nothing)?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.exit == Some(0), "{said}{}", output.stderr);
-    let figure = said.split_whitespace().next().context("it printed nothing")?;
-    figure.parse().with_context(|| said.clone())
+    // the serial console is standard error
+    let said = output.stderr;
+    ensure!(output.exit == Some(0), "{said}");
+    let line = said.lines().find_map(|line| line.strip_suffix(" MB/s"));
+    let figure = line.with_context(|| format!("no figure: {said}"))?;
+    figure.trim().parse().with_context(|| said.clone())
 }

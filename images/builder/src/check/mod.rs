@@ -156,7 +156,8 @@ fn scenarios(
         })
         .collect::<Vec<_>>();
     let of_machines =
-        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS, &faults::TESTS].concat();
+        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS, &faults::TESTS]
+            .concat();
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()

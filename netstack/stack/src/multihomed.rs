@@ -116,7 +116,7 @@ impl Net for Multihomed {
     }
 
     /// Completes with the first network, or with another one when the first has nothing to wait for:
-    /// else what is meant for the first would leave by the other.
+    /// else what is meant for the first would leave by the other. Then with IPv4 everywhere, as far as it may come.
     fn ready(&self) -> BoxFuture<'static, Result<Configuration, Error>> {
         let nets = self.nets.clone();
         Box::pin(async move {
@@ -143,6 +143,10 @@ impl Net for Multihomed {
                 }
             })
             .await?;
+            // what is on a network's own link is known by its address: until then it would leave by another
+            for net in &nets {
+                addressed(&**net).await;
+            }
             Ok(merged(nets.iter().map(|net| net.configuration())))
         })
     }
@@ -231,6 +235,14 @@ async fn any_ready(nets: &[Arc<dyn Net>]) -> bool {
 async fn configured(net: &dyn Net) {
     let mut configuration = net.configuration();
     while !configuration.pending.is_empty() {
+        configuration = net.changed(configuration).await;
+    }
+}
+
+/// Completes when `net` has an address of IPv4, or will have none.
+async fn addressed(net: &dyn Net) {
+    let mut configuration = net.configuration();
+    while !configuration.has(IpVersion::V4) && configuration.pending.contains(&IpVersion::V4) {
         configuration = net.changed(configuration).await;
     }
 }

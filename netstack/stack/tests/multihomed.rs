@@ -5,6 +5,7 @@ mod hosts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use hosts::echo;
@@ -112,6 +113,25 @@ fn the_first_network_is_waited_for_while_it_may_come() {
     let changed = network.run(net.changed(configuration)).unwrap();
     assert_eq!(changed.addresses.len(), 2);
     assert_eq!(net.configuration(), changed);
+}
+
+#[test]
+fn the_second_network_is_waited_for_too() {
+    let World { mut network, net, .. } = world(Some("10.0.2.15/24 via 10.0.2.254"), None);
+    let offer = DhcpOffer::new([10, 9, 0, 15]);
+    let late = Link::new(Duration::from_millis(100), 0.0);
+    network.peer(Dhcp::new("10.9.0.3".parse().unwrap(), offer), late);
+    let configuration = network.run(net.ready()).unwrap().unwrap();
+    assert_eq!(configuration.addresses.len(), 2);
+    // not by the first one's router
+    let stream = network.run(net.tcp_connect("10.9.0.2:7".parse().unwrap())).unwrap().unwrap();
+    assert_eq!(stream.local_addr().ip().to_string(), "10.9.0.15");
+
+    // where no server answers, for as long as silence means nothing
+    let World { mut network, net, .. } = world(Some("10.0.2.15/24"), None);
+    let configuration = network.run(net.ready()).unwrap().unwrap();
+    assert_eq!(configuration.addresses.len(), 1);
+    assert_eq!((network.now() - Instant::ZERO).as_secs(), 6);
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Scenario {
 
     /// When it is ended at the latest; generous, since only a hang reaches it.
     pub fn limit(&self) -> Duration {
-        Duration::from_secs(90)
+        Duration::from_secs(240)
     }
 }
 

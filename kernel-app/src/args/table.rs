@@ -756,17 +756,7 @@ const fn one(
     help: &'static str,
     set: fn(&mut Config, &str) -> Result<(), String>,
 ) -> Argument {
-    let value = Value::Of { format, default, set };
-    Argument {
-        group,
-        name,
-        short: None,
-        value,
-        help,
-        repeatable: false,
-        secret: false,
-        needs: None,
-    }
+    plain(group, name, Value::Of { format, default, set }, help)
 }
 
 const fn many(
@@ -795,7 +785,11 @@ const fn flag(
     help: &'static str,
     set: fn(&mut Config),
 ) -> Argument {
-    let value = Value::None(set);
+    plain(group, name, Value::None(set), help)
+}
+
+/// Once, no secret, on its own.
+const fn plain(group: Group, name: &'static str, value: Value, help: &'static str) -> Argument {
     Argument {
         group,
         name,

@@ -10,6 +10,7 @@ mod versions;
 
 use std::ffi::OsString;
 use std::io::Read;
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,22 +72,8 @@ pub fn bench(
     let (_, file) = peers.files().make(what.file())?;
     let uri = format!("http://{}/{}", peers.value("nginx", Target::Qemu)?, what.file());
 
-    let ours = Machine {
-        kind: Kind::Pc,
-        image,
-        memory: manifest.machine.memory,
-        kvm: accel::uses_kvm(options.accel)?,
-        cpu: manifest.machine.cpu.clone(),
-        vhost: false,
-        net: manifest.machine.net.clone(),
-        vsock: None,
-        networks: Vec::new(),
-        rng: manifest.machine.rng,
-        pcap: None,
-        secrets: Vec::new(),
-        extra: Vec::new(),
-        words: vec![uri.clone()],
-    };
+    let kvm = accel::uses_kvm(options.accel)?;
+    let ours = machine(&image, &manifest, kvm, vec![uri.clone()]);
     let initrd = linux.initrd_for(&uri)?;
     let theirs = Machine {
         image: linux.kernel().into(),
@@ -111,6 +98,26 @@ pub fn bench(
     }
     what.report(&runs, file.length, &[&ours, &theirs]);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The machine of a manifest as it is measured, without vhost and further networks.
+fn machine(image: &Path, manifest: &Manifest, kvm: bool, words: Vec<String>) -> Machine {
+    Machine {
+        kind: Kind::Pc,
+        image: image.into(),
+        memory: manifest.machine.memory,
+        kvm,
+        cpu: manifest.machine.cpu.clone(),
+        vhost: false,
+        net: manifest.machine.net.clone(),
+        vsock: None,
+        networks: Vec::new(),
+        rng: manifest.machine.rng,
+        pcap: None,
+        secrets: Vec::new(),
+        extra: Vec::new(),
+        words,
+    }
 }
 
 fn name(machine: &Machine) -> &'static str {

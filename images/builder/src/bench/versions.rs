@@ -3,12 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Run, median};
+use super::{Run, machine, median};
 use crate::accel;
 use crate::check::peers::Peers;
 use crate::check::runner::{Feed, Output, run_command};
 use crate::compile;
-use crate::machine::{Kind, Machine};
 use crate::manifest::{Manifest, Target};
 use crate::options::Accel;
 use crate::workspace::Workspace;
@@ -36,22 +35,7 @@ pub fn measure(workspace: &Workspace, runs: usize, accel: Accel) -> Result<()> {
     for (_, peer, scheme, version) in WAYS {
         let uri = format!("{scheme}://{}/{FILE}", peers.value(peer, Target::Qemu)?);
         let trust = format!("--tls-authenticator={}", peers.value("trust", Target::Qemu)?);
-        machines.push(Machine {
-            kind: Kind::Pc,
-            image: image.clone(),
-            memory: manifest.machine.memory,
-            kvm,
-            cpu: manifest.machine.cpu.clone(),
-            vhost: false,
-            net: manifest.machine.net.clone(),
-            vsock: None,
-            networks: Vec::new(),
-            rng: manifest.machine.rng,
-            pcap: None,
-            secrets: Vec::new(),
-            extra: Vec::new(),
-            words: vec![uri, version.into(), trust],
-        });
+        machines.push(machine(&image, &manifest, kvm, vec![uri, version.into(), trust]));
     }
     let mut figures = vec![Vec::new(); WAYS.len()];
     let mut sealing = Vec::new();

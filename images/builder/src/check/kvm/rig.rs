@@ -36,6 +36,11 @@ const FIRMWARE: [&str; 5] =
 /// Where the workspace is in there.
 const ROOT: &str = "/work";
 
+/// Linux' arguments. A tick on every processor, by a timer that starts itself again: QEMU 7.2 changes a
+/// processor's pending interrupts without a lock when a machine in there is entered and left, so that one can get
+/// lost; without a tick the processor would sleep for ever.
+const APPEND: &str = "console=ttyS0 quiet panic=-1 mitigations=off nohz=off highres=off";
+
 impl Rig {
     /// Makes it from what is built.
     pub fn new(workspace: &Workspace, selection: &Selection) -> Result<Self> {
@@ -75,7 +80,7 @@ impl Rig {
         command.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
         command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-smp", "2"]);
         command.args(["-cpu", "max,+svm", "-m", "2G", "-serial", "stdio"]);
-        command.args(["-append", "console=ttyS0 quiet panic=-1 mitigations=off"]);
+        command.args(["-append", APPEND]);
         command.arg("-kernel").arg(self.kernel.image());
         command.arg("-initrd").arg(self.scratch.path().join("initrd"));
         command

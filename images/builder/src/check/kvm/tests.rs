@@ -40,9 +40,9 @@ const TESTS: [(&str, Test); 18] = [
     ("tap: made and removed", made_and_removed),
 ];
 
-/// Whether any is asked for.
-pub fn any(selection: &Selection) -> bool {
-    TESTS.iter().any(|(name, _)| selection.has(name))
+/// The names of those that are asked for.
+pub fn names(selection: &Selection) -> impl Iterator<Item = &'static str> {
+    TESTS.iter().map(|(name, _)| *name).filter(|name| selection.has(name))
 }
 
 /// Runs those that are asked for, here.

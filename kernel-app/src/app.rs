@@ -4,6 +4,7 @@ use crate::application::{Application, Call, Connector, Opening};
 use crate::backend::Machine;
 use crate::config::{Config, Output as Where};
 use crate::discard::Discard;
+use crate::teller::Teller;
 use crate::{args, explain, report};
 use client::deadline::{within, within_some};
 use client::dialer::Dialer;
@@ -29,10 +30,14 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
-    let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, boot } = machine;
+    let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, progress, boot } = machine;
     let target = config.target.as_ref();
     let run = target.map(|target| Run::new(application, config, (&net, &vsock), &networks, target));
-    let act = act(config, &net, run.as_ref(), stdin, &mut stdout, &mut *stderr);
+    let teller = Teller::new(progress.filter(|_| config.run.progress));
+    if let Some(run) = &run {
+        teller.watch(&run.trace);
+    }
+    let act = act(config, &net, run.as_ref(), &teller, stdin, &mut stdout, &mut *stderr);
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();
@@ -42,6 +47,7 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
             cause: Cause::Limit { limit: "timeout", after },
         })
     });
+    teller.end(&*net).await;
     // what was accepted for output goes out, whatever else went wrong
     let flushed = sink::flush(&mut stdout).await;
     let outcome = done.and(flushed);
@@ -64,6 +70,7 @@ async fn act(
     config: &Config,
     net: &Arc<dyn Net>,
     run: Option<&Run<'_, impl Application>>,
+    teller: &Teller,
     stdin: Input,
     stdout: &mut Output,
     stderr: &mut (dyn Write + Send),
@@ -85,7 +92,10 @@ async fn act(
         Where::Discard => {
             let discard = Discard::default();
             let mut output: Output = Box::new(discard.clone());
-            run.go(stdin, &mut output, stderr).await?;
+            let done = run.go(stdin, &mut output, stderr).await;
+            // a bar may stand where this line goes
+            teller.end(&**net).await;
+            done?;
             sink::write(stdout, format!("{discard}\n").as_bytes()).await
         }
     }

@@ -41,6 +41,7 @@ mod program;
 mod report;
 #[cfg(test)]
 mod simulated;
+mod teller;
 #[cfg(feature = "http")]
 mod web;
 

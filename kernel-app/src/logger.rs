@@ -1,8 +1,10 @@
 //! Log records to standard error, one line each, with a level for each source.
 
+use crate::backend;
 use crate::config::Run;
 use log::{LevelFilter, Log, Metadata, Record};
 use spin::Once;
+use std::io::Write as _;
 
 struct Logger {
     level: LevelFilter,
@@ -43,12 +45,11 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!(
-                "{} {}: {}",
-                record.level().as_str().to_lowercase(),
-                record.target(),
-                record.args()
-            );
+            let level = record.level().as_str().to_lowercase();
+            // in one piece
+            let line = format!("{level} {}: {}\n", record.target(), record.args());
+            // who does not read them misses nothing else
+            let _ = backend::stderr().write_all(line.as_bytes());
         }
     }
 

@@ -51,7 +51,7 @@ async fn repository(call: Call<'_>) -> Result<(), Error> {
     let stderr = call.stderr;
     let mut progress = |line: &str| {
         // as git says it; a reader of it that has gone is no reason to stop
-        let _ = writeln!(stderr, "remote: {line}");
+        let _ = stderr.write_all(format!("remote: {line}\n").as_bytes());
     };
     let progress = call.config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
     let (options, output) = (&call.config.git, call.stdout);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | virtio-serial port `mimic.stdout` | standard output | standard output: the payload |
 //! | virtio-serial port `mimic.stdin` | standard input | standard input |
+//! | virtio-serial port `mimic.progress`, where a bar is drawn | a pipe | how far the payload is, as a bar |
 //! | COM1 | standard error | standard error: logs and reports |
 //! | isa-debug-exit at 0xf4 | exit status | exit code |
 //!
@@ -14,6 +15,7 @@
 //! closed, which is how the end of the input is told.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -42,6 +44,8 @@ pub struct Machine {
     pub networks: Vec<Net>,
     /// Whether the kernel carries the frames of tap interfaces, past QEMU.
     pub vhost: bool,
+    /// The number of an open file that QEMU inherits and that takes how far the payload is, if somebody looks.
+    pub progress: Option<RawFd>,
     /// The socket device, if there is to be one.
     pub vsock: Option<Vsock>,
     /// The source of entropy.
@@ -100,6 +104,12 @@ impl Machine {
         all.pair("-device", format!("{},max_ports=4", self.device("virtio-serial", 0)));
         all.flags("-chardev file,id=stdout,path=/dev/fd/1,append=on");
         all.flags("-device virtserialport,chardev=stdout,name=mimic.stdout");
+        // before the input's: what stands behind that one is waited for by no program
+        if let Some(number) = self.progress {
+            let file = format!("file,id=progress,path=/dev/fd/{number},append=on");
+            all.pair("-chardev", file);
+            all.flags("-device virtserialport,chardev=progress,name=mimic.progress");
+        }
         all.flags("-chardev stdio,id=stdin,signal=off");
         all.flags("-device virtserialport,chardev=stdin,name=mimic.stdin,id=stdin");
         if self.rng == Rng::Virtio {
@@ -247,6 +257,7 @@ mod tests {
             net: vec![Net::User],
             networks: vec![],
             vhost: false,
+            progress: None,
             vsock: None,
             rng: Rng::Virtio,
             pcap: None,
@@ -287,6 +298,15 @@ mod tests {
         assert!(text.contains("netdev=n0,file=a,,b\n") && text.contains("netdev=n1,file=a,,b.1\n"));
         assert!(text.contains("-accel\nkvm\n-cpu\nhost\n"));
         assert!(text.ends_with("-cpu\nqemu64"));
+    }
+
+    #[test]
+    fn the_port_of_progress_is_there_when_somebody_looks_and_before_the_inputs() {
+        assert!(!line(&machine()).contains("progress"));
+        let text = line(&Machine { progress: Some(7), ..machine() });
+        assert!(text.contains("file,id=progress,path=/dev/fd/7,append=on\n"));
+        let port = |name: &str| text.find(&format!("name=mimic.{name}")).unwrap();
+        assert!(port("stdout") < port("progress") && port("progress") < port("stdin"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | [`machine`], [`accel`], [`words`] | QEMU's command line and the kernel's |
 //! | [`mod@uhyve`] | another hypervisor: its command line, its streams, where it comes from |
 //! | [`tap`] | interfaces that machines reach this host and its networks by |
-//! | [`process`], [`guard`], [`input`], [`status`] | one child: streams, limits, signals, exit code |
+//! | [`process`], [`guard`], [`input`], [`bar`], [`status`] | one child: streams, limits, signals, exit code |
 //! | [`mod@format`] | the image as a file for fleets: ELF, CD, disk, container image |
 //! | [`project`] | unikernels of one's own: `cargo image new`, and where they are |
 //! | [`describe`] | what an image contains, and its arguments |
@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod accel;
+mod bar;
 mod bench;
 mod certificate;
 mod check;

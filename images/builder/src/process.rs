@@ -1,7 +1,7 @@
 //! One supervised child: its streams, its time limit, and the signals that end both it and us.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -10,14 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use progress::Screen;
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::bar::{self, Bar};
 use crate::{input, uhyve};
 
 /// How a child is run.
-#[derive(Debug)]
 pub struct Job {
     /// The program with its arguments; made by [`crate::guard::command`] so that it ends with us.
     pub command: Command,
@@ -28,13 +29,12 @@ pub struct Job {
 }
 
 /// Who handles the child's standard streams.
-#[derive(Debug)]
 pub enum Streams {
     /// The child itself has ours.
     Inherited,
     /// Pipes, copied to and from ours: QEMU would make ours non-blocking and leave a terminal without echo.
-    /// The input is copied once the gate opens.
-    Piped(input::Gate),
+    /// The input is copied once the gate opens, and a bar drawn where there is to be one.
+    Piped(input::Gate, Option<Bar>),
     /// The payload and the input are files that the child opens, and all that it says is messages.
     Files(uhyve::Files),
 }
@@ -59,6 +59,8 @@ enum Event {
     Signal(i32),
     Output(io::Result<()>),
     Errors(String),
+    /// All of the bar is drawn.
+    Drawn,
 }
 
 impl Job {
@@ -75,7 +77,7 @@ impl Job {
         let mut said = None;
         match self.streams {
             Streams::Inherited => {}
-            Streams::Piped(_) => {
+            Streams::Piped(..) => {
                 self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
             }
             Streams::Files(_) => {
@@ -91,17 +93,21 @@ impl Job {
         let pid = Pid::from_child(&child);
         // what lives as long as the child, and as long as we look after it
         let (mut kept, mut _directory) = (None, None);
+        let mut has_bar = false;
         match self.streams {
             Streams::Inherited => {}
-            Streams::Piped(gate) => copy_streams(&mut child, gate, &sender)?,
+            Streams::Piped(gate, bar) => {
+                has_bar = bar.is_some();
+                copy_streams(&mut child, gate, bar, &sender)?;
+            }
             Streams::Files(files) => {
                 let (payload, writer) = files.payload()?;
                 let answers = files.input()?;
                 let mut input = own(rustix::stdio::stdin())?;
                 // a machine that asks no more leaves this waiting, to our own end
                 thread::spawn(move || answers.serve(&mut input));
-                copy_output(payload, &sender)?;
-                copy_errors(said.context("no pipe from the child")?, &sender)?;
+                copy_output(payload, None, &sender)?;
+                copy_errors(said.context("no pipe from the child")?, None, &sender)?;
                 (kept, _directory) = (Some(writer), Some(files.into_directory()));
             }
         }
@@ -112,7 +118,7 @@ impl Job {
             drop(kept);
             drop(sender.send(Event::Exited(ended)));
         });
-        follow(&events, pid, deadline, piped)
+        follow(&events, pid, deadline, piped, has_bar)
     }
 }
 
@@ -121,6 +127,7 @@ fn follow(
     pid: Pid,
     deadline: Option<Instant>,
     piped: bool,
+    mut is_drawing: bool,
 ) -> Result<Ended> {
     let (mut status, mut errors) = (None, None);
     let mut output_open = piped;
@@ -128,7 +135,7 @@ fn follow(
     // when waiting for what the child has left in its pipes ends
     let mut patience = None;
     loop {
-        let drained = !output_open && (errors.is_some() || !piped);
+        let drained = !output_open && !is_drawing && (errors.is_some() || !piped);
         let impatient = patience.is_some_and(|until| Instant::now() >= until);
         if let Some(status) = status
             && (drained || impatient)
@@ -146,6 +153,10 @@ fn follow(
             }
             Ok(Event::Errors(tail)) => {
                 errors = Some(tail);
+                None
+            }
+            Ok(Event::Drawn) => {
+                is_drawing = false;
                 None
             }
             Ok(Event::Output(result)) => {
@@ -200,33 +211,59 @@ fn watch_signals(events: &Sender<Event>) -> Result<()> {
     Ok(())
 }
 
-fn copy_streams(child: &mut Child, gate: input::Gate, events: &Sender<Event>) -> Result<()> {
+fn copy_streams(
+    child: &mut Child,
+    gate: input::Gate,
+    bar: Option<Bar>,
+    events: &Sender<Event>,
+) -> Result<()> {
     let stdin = child.stdin.take().context("no pipe to the child")?;
     let stdout = child.stdout.take().context("no pipe from the child")?;
     let stderr = child.stderr.take().context("no pipe from the child")?;
     let mut input = own(rustix::stdio::stdin())?;
     thread::spawn(move || copy_input(&gate, &mut input, stdin));
-    copy_output(File::from(OwnedFd::from(stdout)), events)?;
-    copy_errors(stderr, events)
+    let screen = bar.map(|bar| {
+        let (progress, screen) = bar.split();
+        let (of_thread, events) = (screen.clone(), events.clone());
+        thread::spawn(move || {
+            bar::draw(progress, &of_thread);
+            drop(events.send(Event::Drawn));
+        });
+        screen
+    });
+    copy_output(File::from(OwnedFd::from(stdout)), screen.as_ref(), events)?;
+    copy_errors(stderr, screen.as_ref(), events)
 }
 
 /// Copies the payload to our standard output.
-fn copy_output(mut payload: File, events: &Sender<Event>) -> Result<()> {
+fn copy_output(mut payload: File, screen: Option<&Screen>, events: &Sender<Event>) -> Result<()> {
     // fewer switches between it and us; a smaller pipe is only slower
     let _ = rustix::pipe::fcntl_setpipe_size(&payload, PIPE);
     let mut output = own(rustix::stdio::stdout())?;
+    let shared = screen.filter(|_| output.is_terminal()).cloned();
     let sender = events.clone();
-    // `io::copy` between files splices: no octet comes into our memory
     thread::spawn(move || {
-        let copied = io::copy(&mut payload, &mut output).map(drop);
-        drop(sender.send(Event::Output(copied)));
+        let copied = match shared {
+            Some(screen) => io::copy(&mut payload, &mut screen.above(output)),
+            // `io::copy` between files splices: no octet comes into our memory
+            None => io::copy(&mut payload, &mut output),
+        };
+        drop(sender.send(Event::Output(copied.map(drop))));
     });
     Ok(())
 }
 
-/// Copies messages to our standard error.
-fn copy_errors(mut messages: impl Read + Send + 'static, events: &Sender<Event>) -> Result<()> {
-    let mut errors = own(rustix::stdio::stderr())?;
+/// Copies messages to our standard error, above the bar if there is one.
+fn copy_errors(
+    mut messages: impl Read + Send + 'static,
+    screen: Option<&Screen>,
+    events: &Sender<Event>,
+) -> Result<()> {
+    let errors = own(rustix::stdio::stderr())?;
+    let mut errors: Box<dyn Write + Send> = match screen {
+        Some(screen) => Box::new(screen.above(errors)),
+        None => Box::new(errors),
+    };
     let sender = events.clone();
     thread::spawn(move || {
         drop(sender.send(Event::Errors(copy_keeping_tail(&mut messages, &mut errors))));

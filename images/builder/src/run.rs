@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
+use crate::bar::Bar;
 use crate::compile;
 use crate::demo;
 use crate::failure::{Failure, code};
@@ -124,6 +125,7 @@ fn prepare(
                 networks,
                 // what the kernel carries past QEMU, QEMU cannot capture
                 vhost: options.pcap.is_none() && tap::has_vhost(),
+                progress: None,
                 vsock: options.vsock.clone().or_else(|| machine.vsock.clone()),
                 rng: options.rng.unwrap_or(machine.rng),
                 pcap: options.pcap.clone(),
@@ -193,6 +195,8 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
     type Status = fn(ExitStatus, &str) -> Result<u8, Fault>;
     let (status, job): (Status, Job) = match booted {
         Booted::Machine(mut machine) => {
+            let bar = Bar::for_words(&words)?;
+            machine.progress = bar.as_ref().map(Bar::port);
             machine.words = words;
             if !is_in_path(QEMU) {
                 let cause = format!("there is no {QEMU} in PATH: run scripts/setup");
@@ -202,7 +206,7 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
             let mut command = guard::command(QEMU);
             command.args(machine.arguments()).args(gate.arguments());
             show(&command, options.verbose);
-            let streams = Streams::Piped(gate);
+            let streams = Streams::Piped(gate, bar);
             (status::of_machine, Job { command, streams, limit: options.kill_after })
         }
         Booted::Uhyve(mut machine) => {

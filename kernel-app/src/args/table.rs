@@ -723,7 +723,7 @@ pub const ARGUMENTS: &[Argument] = &[
         "progress",
         "BOOL",
         "true",
-        "say on standard error how far a repository's server is",
+        "how far it is, on standard error: a bar on a terminal, what a repository's server says",
         |c, v| {
             c.run.progress = parsed(v)?;
             Ok(())

@@ -25,6 +25,7 @@ use stack::{Multihomed, Net};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use virtio_net::console::LINE;
 use virtio_net::fw_cfg;
 use virtio_net::mmio::{self, Slot};
 use virtio_net::platform::Interrupts;
@@ -40,6 +41,8 @@ pub type Device = NetDevice<Ring0, Transport>;
 const STDOUT: &str = "mimic.stdout";
 /// The port that carries input in.
 const STDIN: &str = "mimic.stdin";
+/// The port that carries out how far the payload is, where somebody wants to know.
+const PROGRESS: &str = "mimic.progress";
 /// Octets of the program's stack.
 const STACK: usize = 1 << 20;
 /// How long a device may take for what devices do at once.
@@ -71,6 +74,11 @@ fn slots() -> Vec<Slot> {
         }
     };
     words.filter_map(read).collect()
+}
+
+/// Standard error: the serial console.
+pub fn stderr() -> io::Stderr {
+    io::stderr()
 }
 
 /// Brings the devices up and runs `main` on them.
@@ -124,12 +132,14 @@ fn serve<F: Future<Output = u8>>(
         None if is_uhyve => (uhyve::input(net.clone()), uhyve::output()),
         None => (Box::new(empty()) as Input, Box::new(AssertAsync::new(io::stdout())) as Output),
     };
-    let stderr = Box::new(io::stderr());
+    let progress = streams.as_ref().and_then(Streams::progress);
+    let stderr = Box::new(stderr());
     let vsock: Arc<dyn Vsock> = match &sockets {
         Some(sockets) => Arc::new(sockets.clone()),
         None => Arc::new(Absent),
     };
-    let machine = Machine { net, vsock, networks, stdin, stdout, stderr, boot: Some(boot) };
+    let boot = Some(boot);
+    let machine = Machine { net, vsock, networks, stdin, stdout, stderr, progress, boot };
     let mut links = Links::new(&stacks, idle.observe());
     let service = || {
         streams.as_ref().map(Streams::wake);
@@ -364,23 +374,34 @@ impl Idle for Interrupt {
     }
 }
 
-/// The console's two ports, and the tasks that wait for them.
+/// The console's ports, and the tasks that wait for them.
 #[derive(Clone)]
 struct Streams(Arc<Mutex<Shared>>);
 
 struct Shared {
     console: Console<Ring0, Transport>,
     stdin: Option<Port>,
-    stdout: Port,
     reader: Option<Waker>,
-    writer: Option<Waker>,
+    /// The payload's port and the one for progress.
+    writers: [Option<Writing>; 2],
 }
+
+/// A port that is written to, and who waits for that.
+struct Writing {
+    port: Port,
+    waker: Option<Waker>,
+}
+
+const PAYLOAD: usize = 0;
+const EVENTS: usize = 1;
+// an event is never torn
+const _: () = assert!(progress::LONGEST <= LINE);
 
 impl Streams {
     /// The ports, if the device announces one for the output.
     fn new(mut console: Console<Ring0, Transport>, idle: &Interrupt) -> Option<Self> {
         // They are announced in their order on the device: nothing is known of the input's until
-        // then.
+        // then, and one for progress stands before it.
         let deadline = Instant::now() + PATIENCE;
         let (stdin, stdout) = (STDIN, STDOUT);
         let found = idle.until(deadline, || match (console.find(stdin), console.find(stdout)) {
@@ -392,7 +413,13 @@ impl Streams {
             log::warn!("no payload port: {error}");
             return None;
         }
-        let shared = Shared { console, stdin, stdout, reader: None, writer: None };
+        let progress = console.find(PROGRESS).filter(|port| {
+            let opened = console.open_lines(*port);
+            opened.inspect_err(|error| log::warn!("no progress port: {error}")).is_ok()
+        });
+        let writers =
+            [Some(stdout), progress].map(|port| Some(Writing { port: port?, waker: None }));
+        let shared = Shared { console, stdin, reader: None, writers };
         Some(Self(Arc::new(Mutex::new(shared))))
     }
 
@@ -404,17 +431,25 @@ impl Streams {
     }
 
     fn output(&self) -> Output {
-        Box::new(Stdout(self.clone()))
+        Box::new(Writer(self.clone(), PAYLOAD))
+    }
+
+    fn progress(&self) -> Option<Output> {
+        self.0.lock().writers[EVENTS].as_ref()?;
+        Some(Box::new(Writer(self.clone(), EVENTS)))
     }
 
     /// Wakes the tasks for which there is something to do.
     fn wake(&self) {
         let mut shared = self.0.lock();
-        let Shared { console, stdin, stdout, reader, writer } = &mut *shared;
+        let Shared { console, stdin, reader, writers } = &mut *shared;
         let reader = stdin.filter(|port| console.can_read(*port)).and_then(|_| reader.take());
-        let writer = writer.take_if(|_| console.can_write(*stdout));
+        let [payload, events] = writers.each_mut().map(|writing| {
+            let Writing { port, waker } = writing.as_mut()?;
+            waker.take_if(|_| console.can_write(*port))
+        });
         drop(shared);
-        reader.into_iter().chain(writer).for_each(Waker::wake);
+        [reader, payload, events].into_iter().flatten().for_each(Waker::wake);
     }
 }
 
@@ -445,10 +480,10 @@ impl AsyncRead for Stdin {
     }
 }
 
-/// Standard output.
-struct Stdout(Streams);
+/// One of the ports that are written to.
+struct Writer(Streams, usize);
 
-impl AsyncWrite for Stdout {
+impl AsyncWrite for Writer {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -466,17 +501,17 @@ impl AsyncWrite for Stdout {
     }
 }
 
-impl Stdout {
+impl Writer {
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
         act: impl FnOnce(&mut Console<Ring0, Transport>, Port) -> Poll<Result<T, PortError>>,
     ) -> Poll<io::Result<T>> {
-        let mut shared = self.0.0.lock();
-        let port = shared.stdout;
-        let polled = act(&mut shared.console, port);
+        let Shared { console, writers, .. } = &mut *self.0.0.lock();
+        let writing = writers[self.1].as_mut().expect("writers are made for ports that are there");
+        let polled = act(console, writing.port);
         if polled.is_pending() {
-            shared.writer = Some(cx.waker().clone());
+            writing.waker = Some(cx.waker().clone());
         }
         polled.map_err(to_io)
     }

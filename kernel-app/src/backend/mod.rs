@@ -1,12 +1,13 @@
 //! What is below the program: the machine itself, or a Unix host. The only place that asks which.
 //!
-//! Both files give the same four things:
+//! Both files give the same five things:
 //!
 //! | | |
 //! |---|---|
 //! | `is_of_host(word)` | whether a boot word is the hypervisor's and not the user's |
 //! | `asides()` | values of arguments that came beside the words |
 //! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
+//! | `stderr()` | standard error, as anybody may write to it at any time |
 //! | `exit(code)` | ends the machine or the process |
 
 #[cfg(target_os = "hermit")]
@@ -19,9 +20,9 @@ mod uhyve;
 mod unix;
 
 #[cfg(target_os = "hermit")]
-pub use hermit::{asides, exit, is_of_host, run};
+pub use hermit::{asides, exit, is_of_host, run, stderr};
 #[cfg(not(target_os = "hermit"))]
-pub use unix::{asides, exit, is_of_host, run};
+pub use unix::{asides, exit, is_of_host, run, stderr};
 
 use client::sink::{Input, Output};
 use core::time::Duration;
@@ -44,6 +45,8 @@ pub struct Machine {
     pub stdout: Output,
     /// Standard error: reports and the line that says what went wrong.
     pub stderr: Box<dyn Write + Send>,
+    /// Takes how far the payload is, as lines of the crate `progress`; absent where nobody would look.
+    pub progress: Option<Output>,
     /// From the machine's start to the program's, where that is known.
     pub boot: Option<Duration>,
 }

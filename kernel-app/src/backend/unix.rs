@@ -2,13 +2,19 @@
 
 use super::Machine;
 use crate::args::Aside;
-use crate::config::Config;
+use crate::config::{self, Config};
 use blocking::Unblock;
+use client::sink::Output;
 use core::future::Future;
+use futures_lite::io::AssertAsync;
+use progress::Screen;
 use stack::Net;
 use stack::host::{HostNet, HostVsock};
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::io::{self, IsTerminal as _, Read, Write};
+use std::sync::{Arc, OnceLock};
+
+/// Standard error with a bar, where one is wanted: all that is written there has to know of it.
+static SCREEN: OnceLock<Screen> = OnceLock::new();
 
 /// Octets between the program and the thread that waits for a standard stream.
 const BUFFER: usize = 512 * 1024;
@@ -28,9 +34,25 @@ pub fn is_of_host(_word: &str) -> bool {
     false
 }
 
+/// Standard error; above the bar, if there is one.
+pub fn stderr() -> Box<dyn Write + Send> {
+    match SCREEN.get() {
+        Some(screen) => Box::new(screen.above(io::stderr())),
+        None => Box::new(io::stderr()),
+    }
+}
+
+/// A bar only where the payload does not go to a terminal itself: it would stand in the middle of that.
+fn screen(config: &Config) -> Option<&'static Screen> {
+    let is_alone = config.run.output == config::Output::Discard || !io::stdout().is_terminal();
+    let screen = (config.run.progress && is_alone).then(Screen::of_stderr).flatten()?;
+    Some(SCREEN.get_or_init(|| screen))
+}
+
 /// Runs `main` on the host's sockets; the network's configuration is the host's own.
 pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -> F) -> u8 {
     let net: Arc<dyn Net> = Arc::new(HostNet::new());
+    let screen = screen(config);
     let machine = Machine {
         // the host chooses the network for each destination, whichever was meant
         networks: config.networks.iter().map(|(name, _)| (name.clone(), net.clone())).collect(),
@@ -38,7 +60,8 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
         vsock: Arc::new(HostVsock),
         stdin: Box::new(Unblock::with_capacity(BUFFER, Stdin { ended: false })),
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
-        stderr: Box::new(std::io::stderr()),
+        stderr: stderr(),
+        progress: screen.map(|it| Box::new(AssertAsync::new(it.events())) as Output),
         boot: None,
     };
     stack::host::block_on(main(machine))

@@ -62,11 +62,13 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
         stdin: Box::new(futures_lite::io::empty()),
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
+        progress: None,
         boot: None,
     };
     let exit = network.run(app::run(&crate::Program, &config, machine)).unwrap();
     let stderr = String::from_utf8_lossy(&stderr.take()).into_owned();
-    (Left { exit, stdout: stdout.take(), stderr }, network.now() - Instant::ZERO)
+    let left = Left { exit, stdout: stdout.take(), stderr, progress: String::new() };
+    (left, network.now() - Instant::ZERO)
 }
 
 /// Greets on TCP port 7, and tells the family; answers on UDP port 7.

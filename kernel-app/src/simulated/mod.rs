@@ -4,6 +4,7 @@
 mod explained;
 mod families;
 mod peers;
+mod progress;
 mod web;
 
 use crate::backend::Machine;
@@ -140,6 +141,8 @@ struct Left {
     exit: u8,
     stdout: Vec<u8>,
     stderr: String,
+    /// What was told of the payload.
+    progress: String,
 }
 
 /// Runs the program over the simulated wire.
@@ -167,6 +170,7 @@ fn boot_as(
 ) -> Result<Left, String> {
     let stdout = Captured::default();
     let stderr = Captured::default();
+    let progress = Captured::default();
     let exit = match args::parse(words, asides) {
         Ok(config) => {
             let machine = Machine {
@@ -176,6 +180,7 @@ fn boot_as(
                 stdin,
                 stdout: Box::new(stdout.clone()),
                 stderr: Box::new(stderr.clone()),
+                progress: Some(Box::new(progress.clone())),
                 boot: None,
             };
             let run = world.network.run(app::run(program, &config, machine));
@@ -187,8 +192,9 @@ fn boot_as(
             64
         }
     };
-    let stderr = String::from_utf8_lossy(&stderr.take()).into_owned();
-    Ok(Left { exit, stdout: stdout.take(), stderr })
+    let text = |octets: &Captured| String::from_utf8_lossy(&octets.take()).into_owned();
+    let (stdout, stderr, progress) = (stdout.take(), text(&stderr), text(&progress));
+    Ok(Left { exit, stdout, stderr, progress })
 }
 
 #[test]
@@ -285,7 +291,7 @@ fn run(scenario: &Scenario) -> Result<(), String> {
         Stdin::File(name) => Box::new(Cursor::new(peers::file(name))),
         Stdin::Open => Box::new(Silent),
     };
-    let Left { exit, stdout: printed, stderr: said } =
+    let Left { exit, stdout: printed, stderr: said, progress: _ } =
         boot_beside(&mut world, words, asides, stdin)?;
     if exit != scenario.exit {
         return Err(format!("exit code {exit}, not {}; it said: {said}", scenario.exit));

@@ -44,6 +44,7 @@ pub async fn exchange(
         future::pending().await
     };
     let receive = async {
+        trace.expect(None);
         let mut buf = vec![0; CHUNK];
         loop {
             let len = match within_some(&**net, idle, reader.read(&mut buf)).await {

@@ -59,6 +59,7 @@ pub async fn exchange(
         future::pending().await
     };
     let receive = async {
+        trace.expect(None);
         let mut buf = vec![0; CHUNK];
         loop {
             let received = poll_fn(|cx| flow.lock().poll_receive(cx, &mut buf));

@@ -61,6 +61,7 @@ pub async fn exchange(
     };
     let receive = async {
         use futures_lite::AsyncReadExt as _;
+        trace.expect(None);
         let mut buf = vec![0; LARGEST];
         loop {
             match within(&**net, wait, reader.read(&mut buf)).await {

@@ -14,6 +14,8 @@ pub struct Trace(Arc<Mutex<Inner>>);
 struct Inner {
     steps: Vec<Step>,
     traffic: Traffic,
+    payload: Option<Payload>,
+    watch: Option<Watch>,
 }
 
 /// The payload that went over the flow.
@@ -26,6 +28,18 @@ pub struct Traffic {
     /// When the first of these, or the head of an answer, was there.
     pub first_byte: Option<Instant>,
 }
+
+/// What is being printed, as far as it came from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload {
+    /// Octets so far.
+    pub octets: u64,
+    /// Octets of the whole, where the peer said.
+    pub total: Option<u64>,
+}
+
+/// Told of a payload with the moment, often; must not use the trace.
+pub type Watch = Box<dyn FnMut(Instant, Payload) + Send>;
 
 /// One step, ended.
 #[derive(Debug, Clone)]
@@ -67,9 +81,23 @@ impl Trace {
 
     /// Counts payload octets from the peer, there at `now`; 0 for the head of an answer.
     pub fn received(&self, now: Instant, octets: usize) {
-        let traffic = &mut self.0.lock().traffic;
+        let Inner { traffic, payload, watch, .. } = &mut *self.0.lock();
         traffic.received += octets as u64;
         traffic.first_byte.get_or_insert(now);
+        if let (Some(payload), Some(watch)) = (payload, watch) {
+            payload.octets += octets as u64;
+            watch(now, *payload);
+        }
+    }
+
+    /// What is received from now on is to be printed: `total` octets, where the peer said how many.
+    pub fn expect(&self, total: Option<u64>) {
+        self.0.lock().payload = Some(Payload { octets: 0, total });
+    }
+
+    /// Has `watch` told of every payload. What comes before one (negotiations, redirects) it does not see.
+    pub fn watch(&self, watch: Watch) {
+        self.0.lock().watch = Some(watch);
     }
 
     /// What was counted so far.
@@ -86,5 +114,31 @@ impl fmt::Display for Step {
             Err(text) => ("failed", text),
         };
         write!(f, "{:<8} {:<28} {mark:<6} {milliseconds:>9.3} ms  {text}", self.kind, self.subject)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_told_of_and_nothing_before_it() {
+        let trace = Trace::default();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let seen = told.clone();
+        let at = Instant::from_millis;
+        trace.watch(Box::new(move |now, payload| seen.lock().push((now, payload))));
+        trace.received(at(1), 5);
+        trace.expect(Some(9));
+        trace.received(at(2), 4);
+        trace.received(at(3), 5);
+        trace.expect(None);
+        trace.received(at(4), 1);
+        let payload = |octets, total| Payload { octets, total };
+        assert_eq!(
+            *told.lock(),
+            [(at(2), payload(4, Some(9))), (at(3), payload(9, Some(9))), (at(4), payload(1, None))]
+        );
+        assert_eq!(trace.traffic().received, 15);
     }
 }

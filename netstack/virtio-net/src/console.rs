@@ -9,8 +9,8 @@
 //! Nothing here blocks. A call that returns `Pending` has armed the interrupt: when the word that
 //! was read before the call moves, call again.
 //!
-//! Memory: a port that was opened for output has 16 buffers of 32 KiB (512 KiB), one that was opened
-//! for input 8 of 16 KiB (128 KiB); each of the first 8 ports has two queues of 16 entries (16 KiB
+//! Memory: a port that was opened for output has 16 buffers of 32 KiB (512 KiB), or of 64 octets if it was
+//! opened for short lines; one that was opened for input 8 of 16 KiB (128 KiB); each of the first 8 ports has two queues of 16 entries (16 KiB
 //! shared with the device), the control queues 32 buffers of 128 octets.
 //!
 //! Scope: ports by number and by name, both directions, the host closing and opening again.
@@ -108,12 +108,22 @@ impl<H: Hal, T: Bus> Console<H, T> {
 
     /// Makes the buffers for writing to a port and tells the host that someone writes.
     pub fn open_output(&mut self, port: Port) -> Result<(), SetupError> {
+        self.open_with(port, OUTPUT_BUFFER)
+    }
+
+    /// As [`open_output`](Self::open_output), for who writes a short line now and then. One of up to
+    /// [`LINE`] octets is taken whole or not at all.
+    pub fn open_lines(&mut self, port: Port) -> Result<(), SetupError> {
+        self.open_with(port, LINE)
+    }
+
+    fn open_with(&mut self, port: Port, size: usize) -> Result<(), SetupError> {
         let Port(n) = port;
         let stream = &mut self.ports[n];
         if stream.output_open {
             return Ok(());
         }
-        stream.free = stream.output.provide(OUTPUT_BUFFERS, OUTPUT_BUFFER)?;
+        stream.free = stream.output.provide(OUTPUT_BUFFERS, size)?;
         stream.output.disarm();
         stream.output_open = true;
         self.open(n);
@@ -344,7 +354,7 @@ impl<H: Hal> Stream<H> {
             let Some(mut buffer) = self.free.pop() else {
                 break;
             };
-            let n = (bytes.len() - done).min(OUTPUT_BUFFER);
+            let n = (bytes.len() - done).min(self.output.size_of(&buffer));
             self.output.bytes_mut(&mut buffer)[..n].copy_from_slice(&bytes[done..done + n]);
             self.output.offer(buffer, n);
             done += n;
@@ -435,6 +445,9 @@ impl fmt::Display for PortError {
 }
 
 impl core::error::Error for PortError {}
+
+/// Octets of a line that [`Console::open_lines`] has room for.
+pub const LINE: usize = 64;
 
 /// `VIRTIO_CONSOLE_F_MULTIPORT`: 5.3.3.
 const MULTIPORT: u64 = 1 << 1;

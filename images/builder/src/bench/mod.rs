@@ -110,6 +110,7 @@ fn machine(image: &Path, manifest: &Manifest, kvm: bool, words: Vec<String>) -> 
         cpu: manifest.machine.cpu.clone(),
         vhost: false,
         net: manifest.machine.net.clone(),
+        progress: None,
         vsock: None,
         networks: Vec::new(),
         rng: manifest.machine.rng,

@@ -22,11 +22,13 @@ mod machines;
 mod microvm;
 mod netns;
 pub mod peers;
+mod progress;
 mod project;
 mod relay;
 pub mod runner;
 mod scenario;
 mod sshd;
+mod terminal;
 mod threads;
 mod variants;
 mod vsock;
@@ -161,6 +163,7 @@ fn scenarios(
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
+        .chain(&progress::TESTS)
         .chain(&project::TESTS)
         .chain(&certificates::TESTS)
         .chain(of_machines)

@@ -148,4 +148,8 @@ impl Transport for Http<'_> {
         // what was said last, a flush, is for those who wait for it
         Box::pin(async { Ok(()) })
     }
+
+    fn counts(&self) -> bool {
+        true
+    }
 }

@@ -64,6 +64,11 @@ pub trait Transport {
 
     /// Ends both directions, without waiting for the peer to agree.
     fn close(&mut self) -> Step<'_, ()>;
+
+    /// Whether octets are counted in the trace on their way to it.
+    fn counts(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for BoxFlow {
@@ -108,7 +113,9 @@ impl<'t> Packets<'t> {
     pub async fn send(&mut self, octets: &[u8]) -> Result<(), Error> {
         let Self { context, transport, .. } = self;
         context.limited(transport.send(octets)).await?;
-        context.trace.sent(octets.len());
+        if !transport.counts() {
+            context.trace.sent(octets.len());
+        }
         Ok(())
     }
 
@@ -160,7 +167,9 @@ impl<'t> Packets<'t> {
         }
         let Self { context, transport, buf, end, .. } = self;
         let len = context.limited(transport.receive(&mut buf[*end..])).await?;
-        context.trace.received(context.net.now(), len);
+        if !transport.counts() {
+            context.trace.received(context.net.now(), len);
+        }
         *end += len;
         Ok(len > 0)
     }

@@ -163,6 +163,7 @@ async fn write(
     if let Some(most) = options.max_size {
         response.body.limit(most)?;
     }
+    response.body.expect();
     while let Some(octets) = response.body.chunk().await? {
         sink::write(output, &octets).await?;
     }

@@ -91,13 +91,27 @@ impl Body {
     /// The answer says already that it has more.
     pub fn limit(&mut self, most: u64) -> Result<(), Error> {
         self.most = Some(most);
-        match (&self.coding, self.incoming.size_hint().exact()) {
-            (Coding::Identity, Some(length)) if length > most => {
+        match self.length() {
+            Some(length) if length > most => {
                 let text = format!("the answer has {length} octets, more than --max-size={most}");
                 Err(self.context.fail(Cause::Malformed(text)))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Octets that are still to be given out, where the answer says it.
+    fn length(&self) -> Option<u64> {
+        match self.coding {
+            Coding::Identity => self.incoming.size_hint().exact(),
+            #[cfg(feature = "compression")]
+            Coding::Decoded(_) => None,
+        }
+    }
+
+    /// Says that the rest of the content is what will be printed.
+    pub(super) fn expect(&self) {
+        self.context.trace.expect(self.length());
     }
 
     /// Gives the content out as it was before the server encoded it, by the answer's

@@ -141,6 +141,19 @@ fn writing_takes_as_much_as_the_buffers_hold_and_goes_on_when_some_are_free() {
 }
 
 #[test]
+fn a_port_for_lines_takes_them_whole_or_not_at_all() {
+    let (_machine, shared, mut console, port) = console();
+    console.open_lines(port).unwrap();
+    let line = [b'x'; LINE];
+    for _ in 0..OUTPUT_BUFFERS {
+        assert_eq!(console.write(port, &line), Poll::Ready(Ok(LINE)));
+    }
+    assert!(console.write(port, b"one more").is_pending());
+    assert_eq!(shared.lock().collect(OUTPUT).as_deref(), Some(&line[..]));
+    assert_eq!(console.write(port, b"one more"), Poll::Ready(Ok(8)));
+}
+
+#[test]
 fn nobody_reads_a_port_that_the_host_closed() {
     let (_machine, shared, mut console, port) = console();
     console.open_output(port).unwrap();

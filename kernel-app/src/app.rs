@@ -38,6 +38,7 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
         teller.watch(&run.trace);
     }
     let act = act(config, &net, run.as_ref(), &teller, stdin, &mut stdout, &mut *stderr);
+    let act = future::or(act, async { match teller.keep(&*net).await {} });
     let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();

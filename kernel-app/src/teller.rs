@@ -3,12 +3,14 @@
 use client::deadline::within;
 use client::sink::Output;
 use client::trace::Trace;
+use core::convert::Infallible;
+use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Waker};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use futures_io::AsyncWrite as _;
 use futures_lite::AsyncWriteExt as _;
-use progress::{Event, Pace};
+use progress::{Event, INTERVAL, Pace};
 use spin::Mutex;
 use stack::{Instant, Net};
 use std::sync::Arc;
@@ -23,12 +25,14 @@ struct Telling {
     pace: Pace,
     /// Where the lines go; none where nobody looks, and after the end.
     output: Option<Output>,
+    /// Who tells what could not be told at once.
+    keeper: Option<Waker>,
 }
 
 impl Teller {
     /// Tells `output`, if there is one.
     pub fn new(output: Option<Output>) -> Self {
-        Self(Arc::new(Mutex::new(Telling { pace: Pace::default(), output })))
+        Self(Arc::new(Mutex::new(Telling { pace: Pace::default(), output, keeper: None })))
     }
 
     /// Tells of every payload that `trace` sees.
@@ -38,14 +42,30 @@ impl Teller {
         }
         let telling = self.0.clone();
         trace.watch(Box::new(move |now, payload| {
-            let Telling { pace, output } = &mut *telling.lock();
-            let event = pace.handle_octets(now - Instant::ZERO, payload.octets, payload.total);
-            if let (Some(event), Some(output)) = (event, output) {
-                let mut context = Context::from_waker(Waker::noop());
-                // what finds no room, or nobody there, is left out
-                let _ = Pin::new(output).poll_write(&mut context, &line(event));
+            let mut telling = telling.lock();
+            let now = now - Instant::ZERO;
+            let event = telling.pace.handle_octets(now, payload.octets, payload.total);
+            telling.tell(event);
+            if telling.pace.is_behind() {
+                telling.keeper.take().into_iter().for_each(Waker::wake);
             }
         }));
+    }
+
+    /// Tells what came last before a pause, as long as it is polled.
+    pub async fn keep(&self, net: &dyn Net) -> Infallible {
+        loop {
+            poll_fn(|cx| {
+                let mut telling = self.0.lock();
+                telling.keeper = Some(cx.waker().clone());
+                if telling.pace.is_behind() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            net.sleep(INTERVAL).await;
+            let mut telling = self.0.lock();
+            let event = telling.pace.handle_time(net.now() - Instant::ZERO);
+            telling.tell(event);
+        }
     }
 
     /// Tells that nothing more comes; later calls do nothing.
@@ -63,6 +83,16 @@ impl Teller {
             Some(Ok(())) => {}
             Some(Err(error)) => log::debug!("nobody shows the progress: {error}"),
             None => log::debug!("nobody shows the progress within {PATIENCE:?}"),
+        }
+    }
+}
+
+impl Telling {
+    fn tell(&mut self, event: Option<Event>) {
+        if let (Some(event), Some(output)) = (event, &mut self.output) {
+            let mut context = Context::from_waker(Waker::noop());
+            // what finds no room, or nobody there, is left out
+            let _ = Pin::new(output).poll_write(&mut context, &line(event));
         }
     }
 }

@@ -237,6 +237,10 @@ fn answer(path: &str, head: &str, body: &[u8]) -> Vec<Step> {
         ],
         "/drip-head" => vec![Step::Drip(b"HTTP/1.1 200 OK\r\nX: ".repeat(9), SLOWLY)],
         "/stall" => vec![send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello\n"), Step::Hold],
+        // two parts at once, each a frame of its own
+        "/stall-later" => {
+            vec![send(&format!("{CHUNKED}6\r\nhello\n\r\n6\r\nworld\n\r\n")), Step::Hold]
+        }
         "/mute" => vec![Step::Hold],
         "/cut" => vec![Step::Close],
         "/expectation" if field(head, "expect").is_some() => {

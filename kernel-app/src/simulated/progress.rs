@@ -61,6 +61,13 @@ fn what_is_slow_is_told_as_it_comes() {
 }
 
 #[test]
+fn what_came_before_a_pause_is_told() {
+    let (left, _) = run("http://{web}/stall-later --timeout=3s");
+    assert_eq!(left.exit, 75, "{}", left.stderr);
+    assert_eq!(left.progress, "at 6\nat 12\nend 12\n");
+}
+
+#[test]
 fn what_is_fast_is_told_twice() {
     let (left, took) = run("http://{nginx}/{file:4M}");
     assert_eq!((left.exit, left.stdout.len()), (0, 4 << 20), "{}", left.stderr);

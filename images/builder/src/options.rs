@@ -38,7 +38,8 @@ Run options:
   --verbose                          print the commands that are run
   --help                             this text
 
-Standard output is the payload and nothing else; logs and reports go to standard error.
+Standard output is the payload and nothing else; logs and reports go to standard error, and a bar
+where that is a terminal and standard output is none.
 Exit code: the program's, and 124 when --kill-after ended it:
   0 ok · 22 HTTP status with --fail · 64 bad arguments · 65 malformed answer · 68 name not found
   69 could not connect · 70 our fault · 75 timed out · 76 protocol error · 77 authentication refused

@@ -3,7 +3,7 @@
 use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
 use crate::sink::{self, Input, Output};
-use crate::trace::Trace;
+use crate::trace::{Payload, Trace};
 use core::time::Duration;
 use futures_lite::future;
 use futures_lite::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -44,7 +44,7 @@ pub async fn exchange(
         future::pending().await
     };
     let receive = async {
-        trace.expect(None);
+        trace.expect(net.now(), Payload::default());
         let mut buf = vec![0; CHUNK];
         loop {
             let len = match within_some(&**net, idle, reader.read(&mut buf)).await {

@@ -4,7 +4,7 @@ use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
 use crate::flow::ssh::{Exit, Flow, Received, Stream};
 use crate::sink::{self, Input, Output};
-use crate::trace::Trace;
+use crate::trace::{Payload, Trace};
 use core::future::poll_fn;
 use core::time::Duration;
 use futures_lite::AsyncReadExt as _;
@@ -59,7 +59,7 @@ pub async fn exchange(
         future::pending().await
     };
     let receive = async {
-        trace.expect(None);
+        trace.expect(net.now(), Payload::default());
         let mut buf = vec![0; CHUNK];
         loop {
             let received = poll_fn(|cx| flow.lock().poll_receive(cx, &mut buf));

@@ -3,7 +3,7 @@
 use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
 use crate::sink::{self, Input, Output};
-use crate::trace::Trace;
+use crate::trace::{Payload, Trace};
 use core::time::Duration;
 use futures_lite::future;
 use futures_lite::io::{AsyncBufReadExt as _, BufReader};
@@ -61,7 +61,7 @@ pub async fn exchange(
     };
     let receive = async {
         use futures_lite::AsyncReadExt as _;
-        trace.expect(None);
+        trace.expect(net.now(), Payload::default());
         let mut buf = vec![0; LARGEST];
         loop {
             match within(&**net, wait, reader.read(&mut buf)).await {

@@ -30,7 +30,7 @@ pub struct Traffic {
 }
 
 /// What is being printed, as far as it came from the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Payload {
     /// Octets so far.
     pub octets: u64,
@@ -90,9 +90,13 @@ impl Trace {
         }
     }
 
-    /// What is received from now on is to be printed: `total` octets, where the peer said how many.
-    pub fn expect(&self, total: Option<u64>) {
-        self.0.lock().payload = Some(Payload { octets: 0, total });
+    /// What is received from `now` on is to be printed, and what `begun` counts already.
+    pub fn expect(&self, now: Instant, begun: Payload) {
+        let Inner { payload, watch, .. } = &mut *self.0.lock();
+        *payload = Some(begun);
+        if let Some(watch) = watch {
+            watch(now, begun);
+        }
     }
 
     /// Has `watch` told of every payload. What comes before one (negotiations, redirects) it does not see.
@@ -127,18 +131,22 @@ mod tests {
         let told = Arc::new(Mutex::new(Vec::new()));
         let seen = told.clone();
         let at = Instant::from_millis;
+        let payload = |octets, total| Payload { octets, total };
         trace.watch(Box::new(move |now, payload| seen.lock().push((now, payload))));
         trace.received(at(1), 5);
-        trace.expect(Some(9));
-        trace.received(at(2), 4);
-        trace.received(at(3), 5);
-        trace.expect(None);
-        trace.received(at(4), 1);
-        let payload = |octets, total| Payload { octets, total };
-        assert_eq!(
-            *told.lock(),
-            [(at(2), payload(4, Some(9))), (at(3), payload(9, Some(9))), (at(4), payload(1, None))]
-        );
+        trace.expect(at(2), payload(0, Some(9)));
+        trace.received(at(3), 4);
+        trace.received(at(4), 5);
+        trace.expect(at(5), payload(3, None));
+        trace.received(at(6), 1);
+        let expected = [
+            (at(2), payload(0, Some(9))),
+            (at(3), payload(4, Some(9))),
+            (at(4), payload(9, Some(9))),
+            (at(5), payload(3, None)),
+            (at(6), payload(4, None)),
+        ];
+        assert_eq!(*told.lock(), expected);
         assert_eq!(trace.traffic().received, 15);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::deadline::within_some;
 use crate::error::{Cause, Error, Stage};
-use crate::trace::Trace;
+use crate::trace::{Payload, Trace};
 use core::pin::Pin;
 use core::time::Duration;
 use mimic::BoxFlow;
@@ -143,6 +143,12 @@ impl<'t> Packets<'t> {
         }
         let start = core::mem::replace(&mut self.start, self.end);
         Ok(&self.buf[start..self.end])
+    }
+
+    /// Says that all that follows is the payload, and what is here of it already.
+    pub fn expect(&self) {
+        let begun = Payload { octets: (self.end - self.start) as u64, total: None };
+        self.context.trace.expect(self.context.net.now(), begun);
     }
 
     /// The error of an exchange that ends too early.

@@ -161,7 +161,7 @@ impl<'t> Remote<'t> {
         let shallow = answer.shallow.iter().chain(store.shallow()).copied();
         let shallow = shallow.filter(|id| !answer.unshallow.contains(id));
         let mut receiver = Receiver::new(said.format, limits, shallow, store.len());
-        packets.context.trace.expect(None);
+        packets.expect();
         let has_bands = said.version == Version::Two || said.capability("side-band-64k").is_some();
         match has_bands {
             true => receive(packets, &mut receiver, progress).await?,

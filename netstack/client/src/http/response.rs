@@ -4,7 +4,7 @@ use super::pool::Lease;
 use super::stream::Watch;
 use super::upload::Keeper;
 use crate::error::{Cause, Error, Stage};
-use crate::trace::Trace;
+use crate::trace::{Payload, Trace};
 use async_executor::Executor;
 use bytes::Bytes;
 use core::time::Duration;
@@ -111,7 +111,8 @@ impl Body {
 
     /// Says that the rest of the content is what will be printed.
     pub(super) fn expect(&self) {
-        self.context.trace.expect(self.length());
+        let begun = Payload { octets: 0, total: self.length() };
+        self.context.trace.expect(self.context.net.now(), begun);
     }
 
     /// Gives the content out as it was before the server encoded it, by the answer's

@@ -6,12 +6,14 @@ mod hostile;
 mod world;
 
 use client::flow::git::Service;
-use client::git::{Action, Options, Remote, Want, command};
+use client::git::{Action, Options, Remote, Step, Transport, Want, command};
 use client::sink::Output;
+use client::trace::{Payload, Trace};
 use client::{Error, Exit};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use futures_lite::AsyncWrite;
+use mimic::BoxFlow;
 use proto::git::object::Kind;
 use proto::git::pack::Limits;
 use proto::git::push::Command;
@@ -122,6 +124,54 @@ fn every_object_is_fetched() {
             assert!(store.shallow().contains(&head.unwrap()) && store.contains(&head.unwrap()));
         }
     }
+}
+
+/// A flow whose octets somebody else counts.
+struct Counted(BoxFlow);
+
+impl Transport for Counted {
+    fn send<'a>(&'a mut self, octets: &'a [u8]) -> Step<'a, ()> {
+        Transport::send(&mut self.0, octets)
+    }
+
+    fn receive<'a>(&'a mut self, buf: &'a mut [u8]) -> Step<'a, usize> {
+        Transport::receive(&mut self.0, buf)
+    }
+
+    fn close(&mut self) -> Step<'_, ()> {
+        Transport::close(&mut self.0)
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn octets_are_counted_once_and_the_pack_is_the_payload() {
+    let repository = Repository::filled(&[]);
+    let mut world = World::new(&repository, 2, honest());
+    let watched = Arc::new(Mutex::new(0));
+    let of_watch = watched.clone();
+    let watch = move |_, payload: Payload| *of_watch.lock().unwrap() = payload.octets;
+    world.context.trace.watch(Box::new(watch));
+    printed(&mut world, &does(Action::LsRemote)).unwrap();
+    assert_eq!(*watched.lock().unwrap(), 0, "references are no payload");
+    let before = world.context.trace.traffic();
+    assert!(before.sent > 0 && before.received > 0);
+    printed(&mut world, &does(Action::Clone)).unwrap();
+    let counted = world.context.trace.traffic().received - before.received;
+    let payload = *watched.lock().unwrap();
+    assert!((1000..counted).contains(&payload), "{payload} of {counted}");
+
+    world.context.trace = Trace::default();
+    let flow = Counted(world.flow(Service::UploadPack).unwrap());
+    let mut output: Output = Box::<Captured>::default();
+    let options = does(Action::Clone);
+    let run = command::run(flow, &options, world.context.clone(), &mut output, None);
+    world.network.run(run).unwrap().unwrap();
+    let traffic = world.context.trace.traffic();
+    assert_eq!((traffic.sent, traffic.received), (0, 0));
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub struct Call<'a> {
     pub connector: &'a dyn Connector,
     /// The handles that turn the flow into the protocol's own.
     pub flows: &'a Flows,
-    /// Where octets are counted, for the report.
+    /// Where octets are counted, for the report; and for the bar, from its `expect` on.
     pub trace: &'a Trace,
     /// Standard input.
     pub stdin: Input,

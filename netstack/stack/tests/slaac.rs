@@ -110,6 +110,34 @@ fn an_address_is_not_used_before_it_is_known_to_be_free() {
 }
 
 #[test]
+fn a_new_address_holds_up_no_connection() {
+    let mut network = Network::new(1);
+    let server = network.host("10.0.0.1/24", Link::default());
+    network.serve(&server, 7, echo);
+    let mut config = network.config("10.0.0.2/24");
+    // asked about for a second, then ours
+    (config.ipv6, config.dad_transmits) = (Ipv6::LinkLocal, 1);
+    let client = network.host_with(config, Link::default()).unwrap();
+    let longest = network.run(async {
+        let net = &client.net;
+        // the neighbour is asked for less than a second before it is forgotten
+        net.sleep(Duration::from_millis(500)).await;
+        let mut stream = net.tcp_connect("10.0.0.1:7".parse().unwrap()).await.unwrap();
+        let mut longest = Duration::ZERO;
+        while net.now() < Instant::from_millis(2500) {
+            let start = net.now();
+            stream.write_all(b"?").await.unwrap();
+            stream.read_exact(&mut [0]).await.unwrap();
+            longest = longest.max(net.now() - start);
+            net.sleep(Duration::from_millis(1)).await;
+        }
+        longest
+    });
+    assert_eq!(addresses(&client).len(), 2);
+    assert!(longest.unwrap() < Duration::from_millis(10), "{longest:?}");
+}
+
+#[test]
 fn questions_about_an_address_can_be_many_or_none() {
     for (count, millis) in [(0, 1), (1, 1001), (3, 3001)] {
         let mut network = Network::new(1);

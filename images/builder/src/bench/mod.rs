@@ -250,6 +250,11 @@ struct Run {
 impl Run {
     /// Boots `machine`, which prints `length` octets and ends.
     fn of(machine: &Machine, length: u64) -> Result<Self> {
+        Self::told(machine, length).map(|(run, _)| run)
+    }
+
+    /// As [`Self::of`]; with what it said on its serial console.
+    fn told(machine: &Machine, length: u64) -> Result<(Self, String)> {
         let mut command = guard::command(QEMU);
         command.args(machine.arguments());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -279,7 +284,7 @@ impl Run {
         let log = log.join().unwrap_or_default();
         ensure!(received == length, "{received} octets in place of {length} came: {}", log.trim());
         match first {
-            Some(first) => Ok(Self { first, last, end }),
+            Some(first) => Ok((Self { first, last, end }, log)),
             None => bail!("nothing came: {}", log.trim()),
         }
     }

@@ -187,8 +187,9 @@ impl Addressing {
         earliest(earliest(self.patience, self.reassured), self.discovery.poll_timeout())
     }
 
-    /// Tells the interface about addresses and routes, where they are not what it knows.
-    pub(super) fn apply(&mut self, iface: &mut Interface) {
+    /// Tells the interface about addresses and routes, where they are not what it knows. `true`: it has forgotten its
+    /// neighbours over that.
+    pub(super) fn apply(&mut self, iface: &mut Interface) -> bool {
         let v4 = self.cidr_v4().map(IpCidr::Ipv4);
         let v6 = self.cidrs_v6().into_iter().map(IpCidr::Ipv6);
         let wanted = Applied {
@@ -197,7 +198,8 @@ impl Addressing {
             gateway_v6: self.gateway_v6(),
         };
         // Setting addresses empties the neighbour cache.
-        if wanted.addresses != self.applied.addresses {
+        let forgets = wanted.addresses != self.applied.addresses;
+        if forgets {
             iface.update_ip_addrs(|addrs| {
                 addrs.clear();
                 for cidr in &wanted.addresses {
@@ -215,6 +217,7 @@ impl Addressing {
             routes.add_default_ipv6_route(gateway).expect("two routes fit into eight");
         }
         self.applied = wanted;
+        forgets
     }
 
     /// The interface is a new one, which knows nothing.

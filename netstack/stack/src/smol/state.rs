@@ -135,6 +135,7 @@ impl State {
         }
         // Before sending, which asks silent neighbours once more.
         self.check_neighbors(now, device);
+        let mut forgotten = false;
         if self.addressing.poll(now, device, &mut self.sockets) {
             if device.set_mtu(self.addressing.mtu()) {
                 // smoltcp asks a device for its MTU only once. Sockets live outside the interface.
@@ -142,7 +143,7 @@ impl State {
                 self.iface = interface(self.addressing.hardware_addr(), seed, device, now);
                 self.addressing.forget_interface();
             }
-            self.addressing.apply(&mut self.iface);
+            forgotten = self.addressing.apply(&mut self.iface);
             wakers.append(&mut self.waiting_for_address);
         }
 
@@ -155,7 +156,7 @@ impl State {
             }
         }
         turn.more |= sending;
-        self.ask_for_neighbors(now, device);
+        self.ask_for_neighbors(now, device, forgotten);
         self.check_connections(now, Phase::Sent);
         self.refill_listeners();
         self.tend_graves(now);
@@ -204,11 +205,20 @@ impl State {
         self.fail_silent_raws(is_silent);
     }
 
-    /// Asks for the neighbours that somebody waits for, where smoltcp does not.
-    fn ask_for_neighbors<D: Device>(&mut self, now: Instant, device: &mut Watch<D>) {
+    /// Asks for the neighbours that somebody waits for, where smoltcp does not. `forgotten`: it knows none any more, so
+    /// that all connections wait.
+    fn ask_for_neighbors<D: Device>(
+        &mut self,
+        now: Instant,
+        device: &mut Watch<D>,
+        forgotten: bool,
+    ) {
         let mut awaited = self.hops_of_connections();
         awaited.extend(self.hops_of_datagrams());
         awaited.extend(self.hops_of_raws());
+        if forgotten {
+            awaited.extend(self.hops_in_use().map(|hop| (hop, true)));
+        }
         for (hop, new) in awaited {
             let group = match hop {
                 IpAddr::V4(hop) => hop.is_multicast() || hop.is_broadcast(),

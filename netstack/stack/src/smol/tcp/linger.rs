@@ -18,7 +18,7 @@ pub(in crate::smol) type Graves = Vec<Grave>;
 pub(in crate::smol) struct Grave {
     handle: SocketHandle,
     pub(in crate::smol) local: SocketAddr,
-    remote: SocketAddr,
+    pub(super) remote: SocketAddr,
     /// Until when the peer has to make progress.
     until: Instant,
     /// State and octets not acknowledged when last looked at: a change is progress.

@@ -188,6 +188,13 @@ impl State {
         self.connections.values_mut().filter_map(hop).collect()
     }
 
+    /// The next hops of all connections, those without an owner included.
+    pub(super) fn hops_in_use(&self) -> impl Iterator<Item = IpAddr> {
+        let owned = self.connections.values().filter(|c| c.handle.is_some()).map(|c| c.remote);
+        let all = owned.chain(self.graves.iter().map(|grave| grave.remote));
+        all.filter_map(|remote| self.addressing.next_hop(remote.ip()).ok())
+    }
+
     /// Fails the attempts whose next hop is silent.
     pub(super) fn fail_silent_connections(&mut self, is_silent: impl Fn(IpAddr, Instant) -> bool) {
         let silent: Vec<(Id, IpAddr)> = self

@@ -103,7 +103,7 @@ impl<'c> Client<'c> {
     /// # Errors
     /// No connection, no answer in time, no HTTP: all but a status.
     pub async fn request(&self, request: &mut Request) -> Result<Response, Error> {
-        self.executor.run(self.exchange(request)).await
+        super::run(&self.executor, self.exchange(request)).await
     }
 
     /// Ends all connections that rest, in good order.

@@ -33,11 +33,29 @@ pub use response::{Body, Response};
 pub use upload::Payload;
 
 use crate::error::{Cause, find_as};
+use async_executor::Executor;
 use core::error::Error as _;
+use futures_lite::future;
 use std::io;
 
 /// hyper's buffer grows up to it; a response's head must fit.
 const READ_BUFFER: usize = 256 * 1024;
+
+/// The future's output; meanwhile the connections' tasks run. As [`Executor::run`] does, which makes a queue of its own
+/// first: too much for every piece of a content.
+async fn run<F: Future>(executor: &Executor<'_>, future: F) -> F::Output {
+    /// Tasks that run before the machine below gets its turn.
+    const AT_ONCE: usize = 200;
+    let tasks = async {
+        loop {
+            for _ in 0..AT_ONCE {
+                executor.tick().await;
+            }
+            future::yield_now().await;
+        }
+    };
+    future::or(future, tasks).await
+}
 
 /// hyper's error in our words.
 fn cause(error: &hyper::Error) -> Cause {

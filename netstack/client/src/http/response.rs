@@ -201,7 +201,7 @@ impl Body {
         while self.lease.is_some() {
             let Self { context, incoming, .. } = self;
             let frame = context.watch.wait(context.idle, incoming.frame());
-            let frame = context.executor.run(frame).await.ok_or_else(|| {
+            let frame = super::run(&context.executor, frame).await.ok_or_else(|| {
                 let after = context.idle.unwrap_or_default();
                 context.fail(Cause::Limit { limit: "idle-timeout", after })
             })?;

@@ -24,7 +24,7 @@ pub use crate::options::Tls as Options;
 use crate::primitives;
 use crate::trace::{Step, Trace};
 use core::fmt;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsConnector;
@@ -254,6 +254,7 @@ impl mimic::Protocol for Tls {
             description: format!("tls {}", endpoint.name),
             alpn: stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec),
             io: FromIo::new(stream, "tls"),
+            failure: None,
         })
     }
 
@@ -321,9 +322,15 @@ pub fn cause(error: &(dyn core::error::Error + 'static)) -> Option<Cause> {
     })
 }
 
+/// Octets after which a read looks for no further record. Two of the largest, half of what comes without window scaling:
+/// the peer goes on sending while they are opened.
+const READ_AT_ONCE: usize = 32 << 10;
+
 /// A TLS connection's plaintext.
 pub struct Flow {
     io: FromIo<TlsStream<BoxFlow>>,
+    /// What came after octets that were read at the same time.
+    failure: Option<mimic::flow::Error>,
     alpn: Option<Vec<u8>>,
     description: String,
 }
@@ -341,7 +348,23 @@ impl mimic::Flow for Flow {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<usize, mimic::flow::Error>> {
-        self.io.poll_read(cx, buf)
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
+        let mut len = ready!(self.io.poll_read(cx, buf))?;
+        // rustls gives out a record at a time, for each of which all above would have its turn
+        while (1..READ_AT_ONCE.min(buf.len())).contains(&len) {
+            match self.io.poll_read(cx, &mut buf[len..]) {
+                // the end comes again
+                Poll::Ready(Ok(0)) | Poll::Pending => break,
+                Poll::Ready(Ok(more)) => len += more,
+                Poll::Ready(Err(failure)) => {
+                    self.failure = Some(failure);
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(len))
     }
 
     fn poll_write(

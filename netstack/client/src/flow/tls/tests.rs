@@ -19,6 +19,7 @@ use proto::authenticator::{Authenticator, Fingerprint, Hash};
 use proto::credential::PrivateKey;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, PublicKeyData as _};
 use sha2::{Digest as _, Sha256};
+use stack::Net as _;
 use stack::sim::{Host, Link, Network};
 use std::sync::Arc;
 
@@ -354,4 +355,40 @@ fn a_cut_is_no_end() {
         assert!(matches!(error.cause, Cause::CutShort(_)), "{error}");
         assert_eq!(error.exit(), Exit::Protocol);
     }
+}
+
+#[test]
+fn what_was_opened_before_a_failure_comes_before_it() {
+    // with head, nonce and tag as long as rustls' reads, so that what follows is read by itself
+    const OCTETS: usize = 4096 - 5 - 8 - 16;
+    let mut world = World::new();
+    let identity = server();
+    let acceptor = identity.acceptor(&version::TLS12, None);
+    let (host, clock) = (world.server.clone(), world.server.net.clone());
+    world.network.serve(&host, 443, move |stream| {
+        let (acceptor, clock) = (acceptor.clone(), clock.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            // not behind the handshake in the same segment
+            clock.sleep(Duration::from_secs(1)).await;
+            stream.write_all(&[7; OCTETS]).await.unwrap();
+            stream.flush().await.unwrap();
+            let (mut tcp, _) = stream.into_inner();
+            // of no type of record (RFC 5246 §6.2.1)
+            tcp.write_all(&[0xff; 5]).await.unwrap();
+            while tcp.read(&mut [0; 64]).await.is_ok_and(|len| len > 0) {}
+        }
+    });
+    let ctx = world.aim(443, &identity.pin());
+    let (registry, net) = (world.registry.clone(), world.server.net.clone());
+    let read = async {
+        let mut flow = registry.resolve(&ctx, &Policy::default()).await.expect("a flow").flow;
+        net.sleep(Duration::from_secs(2)).await;
+        let mut octets = vec![0; 2 * OCTETS];
+        let len = flow.read(&mut octets).await.unwrap();
+        (len, flow.read(&mut octets).await.map_err(|error| Cause::of(&error)))
+    };
+    let (len, failure) = world.network.run(read).unwrap();
+    assert_eq!(len, OCTETS);
+    assert!(matches!(failure, Err(Cause::Protocol(_))), "{failure:?}");
 }

@@ -1,6 +1,7 @@
 //! What holds in a run: the arguments that were given, and the defaults of the others.
 
-use super::table::{ARGUMENTS, Group, Value, of_each_network};
+use super::argument::{Group, Value};
+use super::table::{ARGUMENTS, of_each_network};
 use crate::config::Config;
 use core::fmt::Write as _;
 

@@ -1,6 +1,7 @@
 //! `--help`, and the same table as README shows it.
 
-use super::table::{ARGUMENTS, Argument, Group, Value, of_each_network};
+use super::argument::{Argument, Group, Value};
+use super::table::{ARGUMENTS, of_each_network};
 use crate::config::Config;
 use client::features;
 use core::fmt::Write as _;

@@ -3,17 +3,19 @@
 //! One table ([`table::ARGUMENTS`]) is all that is known of the arguments: parsing, help, the texts of errors
 //! and README's list are made from it.
 
+pub mod argument;
 pub mod effective;
 pub mod help;
 pub mod table;
 
 use crate::config::{Config, Given, Network};
+use argument::{Argument, Value};
 use client::features::Feature;
 use client::options::GitAction;
 use core::fmt;
 use happy_eyeballs::Family;
 use lexopt::Arg as Word;
-use table::{ARGUMENTS, Argument, Value};
+use table::ARGUMENTS;
 
 /// A value that came beside the boot words, so that it need not stand among them: the name of an
 /// argument, and its value.

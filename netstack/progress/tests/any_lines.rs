@@ -1,14 +1,9 @@
-//! Whatever a machine writes, in whatever pieces: no panic, the same events, and no others than are written there.
-#![allow(clippy::unwrap_used)] // tests
+//! Whatever a machine writes, in whatever pieces: no panic, and no events but those that are written there.
 
-use progress::{Event, Lines};
+mod lines;
+
+use progress::Event;
 use proptest::prelude::*;
-
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
-    let (mut lines, mut found) = (Lines::default(), Vec::new());
-    pieces.into_iter().for_each(|piece| lines.push(piece, |event| found.push(event)));
-    found
-}
 
 fn event() -> impl Strategy<Value = Event> {
     any::<(u64, Option<u64>, bool)>().prop_map(|(octets, total, is_last)| Event {
@@ -28,6 +23,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn events_are_read_as_they_were_written(event in event()) {
         prop_assert_eq!(Event::parse(event.to_string().as_bytes()), Some(event));
@@ -35,12 +32,6 @@ proptest! {
 
     #[test]
     fn any_octets_are_read(lines in prop::collection::vec(line(), 0..20), size in 1_usize..40) {
-        let octets = lines.join(&b'\n');
-        let whole = read([&octets[..]]);
-        prop_assert_eq!(&read(octets.chunks(size)), &whole);
-        let mut ended = octets.split(|octet| *octet == b'\n').collect::<Vec<_>>();
-        ended.pop();
-        let expected = ended.into_iter().filter_map(Event::parse).collect::<Vec<_>>();
-        prop_assert_eq!(whole, expected);
+        lines::check(&lines.join(&b'\n'), size);
     }
 }

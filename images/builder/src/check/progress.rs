@@ -1,5 +1,6 @@
 //! The bar: there on a terminal, whole and alone on its line, and nowhere else.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -14,16 +15,18 @@ use super::peers::Peers;
 use super::runner::{Feed, Output, run_command};
 use super::terminal::Terminal;
 use crate::manifest::Target;
+use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// All of them.
-pub const TESTS: [(&str, Test); 6] = [
+pub const TESTS: [(&str, Test); 7] = [
     ("progress: a bar on a terminal, the payload as it is", bar),
     ("progress: a bar stays where its payload was cut, beside the error", cut),
     ("progress: no octet of a bar where it is not wanted", none),
     ("progress: a bar of what is discarded, beside its one line", discarded),
     ("progress: without a length a count, and log lines above it", count),
     ("progress: what a repository's server says stands above the bar", repository),
+    ("progress: a command's errors have their lines, ended or not", errors),
 ];
 
 /// Octets of the payload, and how the bar shows all and half of them.
@@ -101,8 +104,13 @@ fn targets(target: Target) -> Vec<Target> {
 }
 
 fn run(target: Target, words: &[&str]) -> Command {
+    run_with(target, &[], words)
+}
+
+fn run_with(target: Target, options: &[String], words: &[&str]) -> Command {
     let mut command = run_command();
-    command.arg(format!("--target={target}")).args(["--kill-after=120s", "--"]).args(words);
+    command.arg(format!("--target={target}")).arg("--kill-after=120s").args(options);
+    command.arg("--").args(words);
     // what the terminal can do
     command.env("TERM", "xterm").stdin(Stdio::null());
     command
@@ -254,5 +262,21 @@ fn repository(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     let others = left.others("  ")?;
     let are_said = others.iter().all(|row| row.starts_with("remote: "));
     ensure!(are_said && !others.is_empty(), "{:#?}", left.rows);
+    Ok(())
+}
+
+fn errors(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let scratch = Scratch::new("progress")?;
+    let key = scratch.path().join("key");
+    fs::write(&key, peers.value("ssh-key:ed25519", target)?)?;
+    let options = [format!("--secret=ssh-key={}", key.display())];
+    let (user, server) = (peers.value("user", target)?, peers.value("sshd", target)?);
+    let pin = format!("--ssh-authenticator={}", peers.value("sshd.pin", target)?);
+    let exec =
+        "--exec=echo out; printf 'an ' >&2; echo more; sleep 0.3; echo error >&2; printf open >&2";
+    let uri = format!("ssh://{user}@{server}/");
+    let left = on_terminal(run_with(target, &options, &[&uri, &pin, exec]), |_| Ok(()))?;
+    left.check(0, b"out\nmore\n")?;
+    ensure!(left.others("  9 B")? == ["an error", "open"], "{:#?}", left.rows);
     Ok(())
 }

@@ -47,6 +47,8 @@ pub struct NetDevice<H: Hal, T: Bus> {
     features: u64,
     mac: [u8; 6],
     mtu: usize,
+    /// The last look for a frame found none.
+    quiet: bool,
 }
 
 /// What happened at a device since it was set up.
@@ -85,7 +87,7 @@ impl<H: Hal, T: Bus> NetDevice<H, T> {
         let receiver = Receiver::new(&mut transport, features, mtu)?;
         let sender = Sender::new(&mut transport, features, mtu)?;
         setup::finish(&mut transport)?;
-        let mut device = Self { transport, receiver, sender, features, mac, mtu };
+        let mut device = Self { transport, receiver, sender, features, mac, mtu, quiet: true };
         device.receiver.queue.announce(&mut device.transport);
         Ok(device)
     }
@@ -125,7 +127,9 @@ impl<H: Hal, T: Bus> NetDevice<H, T> {
 
     /// Asks for an interrupt at the next frame. `true`: there is one already.
     ///
-    /// [`Device::receive`] does this by itself before it returns nothing.
+    /// [`Device::receive`] does this by itself when it finds nothing, for the second time where there was a frame before:
+    /// who has frames to work on is not to be interrupted by the next ones. Under an emulator that costs a wait, too, until
+    /// the device has delivered them all.
     pub fn arm(&mut self) -> bool {
         self.receiver.queue.announce(&mut self.transport);
         self.receiver.queue.arm()
@@ -148,21 +152,24 @@ impl<H: Hal, T: Bus> Device for NetDevice<H, T> {
         Self: 'a;
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(RxToken<'_, H>, TxToken<'_, H, T>)> {
-        let Self { transport, receiver, sender, .. } = self;
+        let Self { transport, receiver, sender, quiet, .. } = self;
         // The buffers of the tokens given out before.
         receiver.queue.announce(transport);
+        let was_quiet = core::mem::replace(quiet, true);
         if !sender.ready() {
             return None;
         }
         let frame = loop {
             match receiver.next() {
                 Some(frame) => break frame,
+                None if !was_quiet => return None,
                 None if receiver.queue.arm() => {}
                 None => return None,
             }
             // Nothing but bad frames so far: their buffers go back before the next look.
             receiver.queue.announce(transport);
         };
+        *quiet = false;
         receiver.queue.disarm();
         Some((RxToken { receiver, frame }, TxToken::new(sender, transport)))
     }

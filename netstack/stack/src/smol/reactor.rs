@@ -50,8 +50,8 @@ impl<T: Idle + ?Sized> Idle for &T {
 /// `service` is called in every turn, after the counter was read: it lets devices other than the
 /// network's do their work and wake their tasks (or is `|| false`). It returns whether it wants to
 /// be called again before the machine waits; `false` promises that the next event raises an
-/// interrupt. The same holds for the stacks' devices: that its `receive` returns `None` must mean
-/// that a frame which comes later raises an interrupt.
+/// interrupt. The same holds for the stacks' devices: that its `receive` returns `None`, twice where there
+/// were frames before, must mean that a frame which comes later raises an interrupt.
 ///
 /// The future may be woken from `service` or from within itself; a wake from another thread is
 /// noticed at the next interrupt or deadline.

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) waiting_for_graves: Vec<Waker>,
     /// Connections whose socket is gone.
     pub(super) ended: Vec<(SocketAddr, SocketAddr)>,
+    /// The device gave a frame when it was last asked. It promises an interrupt only when it gives none twice.
+    received: bool,
     random: Random,
     /// Ports of connections that ended lately, and until when not to use them again.
     resting_ports: VecDeque<(u16, Instant)>,
@@ -80,6 +82,7 @@ impl State {
             waiting_for_address: Vec::new(),
             waiting_for_graves: Vec::new(),
             ended: Vec::new(),
+            received: false,
             random: config.random,
             resting_ports: VecDeque::new(),
             next_id: 0,
@@ -118,9 +121,10 @@ impl State {
             if self.iface.poll_ingress_single(timestamp, device, &mut self.sockets)
                 == PollIngressSingleResult::None
             {
-                turn.more = false;
+                turn.more = core::mem::take(&mut self.received);
                 break;
             }
+            self.received = true;
             // A burst of SYNs needs a listening socket each.
             if !self.listeners.is_empty() {
                 self.refill_listeners();

@@ -213,7 +213,7 @@ fn sending_waits_for_buffers_and_asks_for_an_interrupt_then() {
 }
 
 #[test]
-fn receiving_nothing_arms_the_interrupt_and_receiving_disarms_it() {
+fn receiving_nothing_twice_arms_the_interrupt_and_receiving_disarms_it() {
     let (_machine, shared, mut net) = device(0, 0);
     assert_eq!(receive(&mut net), None);
     shared.lock().deliver(0, &wire(&[1; 60]));
@@ -224,8 +224,12 @@ fn receiving_nothing_arms_the_interrupt_and_receiving_disarms_it() {
     assert_eq!(shared.lock().interrupts, 1, "the driver is busy");
     assert!(receive(&mut net).is_some());
     assert!(receive(&mut net).is_none());
-    assert!(!net.arm());
     shared.lock().deliver(0, &wire(&[3; 60]));
+    assert_eq!(shared.lock().interrupts, 1, "the driver has frames to work on");
+    assert!(receive(&mut net).is_some());
+    assert!(receive(&mut net).is_none());
+    assert!(receive(&mut net).is_none());
+    shared.lock().deliver(0, &wire(&[4; 60]));
     assert_eq!(shared.lock().interrupts, 2);
 }
 

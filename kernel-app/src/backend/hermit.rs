@@ -146,7 +146,10 @@ fn serve<F: Future<Output = u8>>(
         idle.again.set(links.look(&stacks, idle.observe()));
         sockets.as_ref().is_some_and(Sockets::poll)
     };
-    smol::block_on(&stacks, &idle, service, main(machine))
+    let code = smol::block_on(&stacks, &idle, service, main(machine));
+    // what the end did not wait for
+    streams.as_ref().map(Streams::wake);
+    code
 }
 
 /// Ends the machine.
@@ -439,10 +442,11 @@ impl Streams {
         Some(Box::new(Writer(self.clone(), EVENTS)))
     }
 
-    /// Wakes the tasks for which there is something to do.
+    /// Has the device write what tasks have written, and wakes those for which there is something to do.
     fn wake(&self) {
         let mut shared = self.0.lock();
         let Shared { console, stdin, reader, writers } = &mut *shared;
+        console.announce();
         let reader = stdin.filter(|port| console.can_read(*port)).and_then(|_| reader.take());
         let [payload, events] = writers.each_mut().map(|writing| {
             let Writing { port, waker } = writing.as_mut()?;

@@ -156,7 +156,8 @@ impl<H: Hal, T: Bus> Console<H, T> {
     }
 
     /// Writes to a port that is open for output: octets taken, as many as there are buffers for.
-    /// The rest can follow when the device has written some.
+    /// The rest can follow when the device has written some. The device is told of them by [`announce`](Self::announce),
+    /// or when there are no more buffers.
     pub fn write(&mut self, port: Port, bytes: &[u8]) -> Poll<Result<usize, PortError>> {
         loop {
             self.handle_control();
@@ -170,7 +171,9 @@ impl<H: Hal, T: Bus> Console<H, T> {
             }
             let stream = &mut self.ports[port.0];
             let taken = stream.write(bytes);
-            stream.output.announce(&mut self.transport);
+            if taken < bytes.len() {
+                stream.output.announce(&mut self.transport);
+            }
             if taken > 0 || bytes.is_empty() {
                 return Poll::Ready(Ok(taken));
             }
@@ -183,10 +186,19 @@ impl<H: Hal, T: Bus> Console<H, T> {
         }
     }
 
+    /// Tells the device of what was written since the last time. To be called before waiting, and best once for several
+    /// writes: an emulator wakes a thread each time.
+    pub fn announce(&mut self) {
+        for stream in &mut self.ports {
+            stream.output.announce(&mut self.transport);
+        }
+    }
+
     /// Ready when the device is done with everything written to a port.
     pub fn flush(&mut self, port: Port) -> Poll<Result<(), PortError>> {
         loop {
             let stream = &mut self.ports[port.0];
+            stream.output.announce(&mut self.transport);
             stream.reclaim();
             if let Some(fault) = stream.output.fault() {
                 return Poll::Ready(Err(PortError::Fault(fault)));

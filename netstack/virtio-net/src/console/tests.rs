@@ -256,3 +256,22 @@ fn a_device_without_ports_by_name_is_one_open_port() {
     assert_eq!(console.write(port, b"plain"), Poll::Ready(Ok(5)));
     assert_eq!(shared.lock().collect(1).as_deref(), Some(&b"plain"[..]));
 }
+
+#[test]
+fn the_device_is_told_once_of_several_writes() {
+    let (_machine, shared, mut console, port) = console();
+    console.open_output(port).unwrap();
+    let told = |shared: &Shared| shared.lock().queues[OUTPUT].notifications;
+    for _ in 0..3 {
+        assert_eq!(console.write(port, b"some"), Poll::Ready(Ok(4)));
+    }
+    assert_eq!(told(&shared), 0, "more may follow");
+    console.announce();
+    console.announce();
+    assert_eq!(told(&shared), 1);
+    assert_eq!(console.write(port, b"some"), Poll::Ready(Ok(4)));
+    assert!(console.flush(port).is_pending());
+    assert_eq!(told(&shared), 2, "who flushes waits for it");
+    while let Poll::Ready(Ok(_)) = console.write(port, &[0; OUTPUT_BUFFER]) {}
+    assert_eq!(told(&shared), 3, "without buffers nothing can follow");
+}

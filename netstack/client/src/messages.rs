@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// What is sent.
 pub enum Messages {
-    /// One message a line, without the line's end.
+    /// One message a line, without the line's end. A flow takes no empty message: an empty line sends none.
     Lines(Input),
     /// One message.
     One(Vec<u8>),

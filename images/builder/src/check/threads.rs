@@ -3,7 +3,7 @@
 //! Each is a thread on a listener of its own; they end with the process.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::certificate::Leaf;
 pub enum Peer {
     /// Sends back what it gets, until the end.
     Echo,
+    /// UDP: answers each datagram with its length and itself, a line.
+    UdpEcho,
     /// Answers each line `ping` with `pong`.
     Pong,
     /// The same over TLS.
@@ -54,6 +56,7 @@ impl Peer {
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "echo" => Self::Echo,
+            "udp-echo" => Self::UdpEcho,
             "pong" => Self::Pong,
             "tls-pong" => Self::TlsPong,
             "silent" => Self::Silent,
@@ -74,8 +77,10 @@ impl Peer {
 
     /// Starts it and returns its port on 127.0.0.1.
     pub fn start(self, leaf: &Leaf) -> Result<u16> {
-        if self == Self::Closed {
-            return closed_port();
+        match self {
+            Self::Closed => return closed_port(),
+            Self::UdpEcho => return datagrams(),
+            _ => {}
         }
         let config = Arc::new(leaf.server(&[])?);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -136,7 +141,7 @@ impl Peer {
             Self::SshHuge => say(stream, b"SSH-2.0-x\r\n\xff\xff\xff\xff\x04\x14")?,
             Self::SshOld => say(stream, b"SSH-1.5-x\r\n")?,
             Self::SshGoodbye => say(stream, GOODBYE)?,
-            Self::Closed => {}
+            Self::Closed | Self::UdpEcho => {}
         }
         Ok(())
     }
@@ -302,6 +307,22 @@ fn read_request(stream: &mut impl Read) -> Result<()> {
 fn drain(stream: &mut TcpStream) {
     let mut buf = [0; 4096];
     while stream.read(&mut buf).is_ok_and(|len| len > 0) {}
+}
+
+/// Answers datagrams, on a port of its own.
+fn datagrams() -> Result<u16> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = socket.local_addr()?.port();
+    thread::spawn(move || {
+        let mut buf = vec![0; 1 << 16];
+        // a client that has gone makes the next call fail
+        loop {
+            let Ok((len, from)) = socket.recv_from(&mut buf) else { continue };
+            let answer = [format!("{len} ").as_bytes(), &buf[..len], b"\n"].concat();
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    Ok(port)
 }
 
 /// A port that refuses: bound, so that nobody else gets it, and never listened on.

@@ -2,9 +2,10 @@
 //!
 //! The result is an ELF file with the loader's segments and one more that holds the program's whole
 //! ELF file and the image's own boot words; the loader's slot ([`loader::slot`]) is told where. Machines that boot by PVH (QEMU,
-//! microvm included, Firecracker, Cloud Hypervisor) take the 64-bit form. Multiboot wants a 32-bit
-//! file with a header in its first 8 KiB, and QEMU prefers multiboot where it sees that header, so
-//! the two are different files.
+//! microvm included, Firecracker from 1.12 on, Cloud Hypervisor) take the 64-bit form. Its entry in the ELF header is that of
+//! Linux's 64-bit boot protocol, where hypervisors without PVH jump to (older Firecrackers); PVH's is in a note, and
+//! multiboot2's in its header. Multiboot wants a 32-bit file with a header in its first 8 KiB, and QEMU prefers
+//! multiboot where it sees that header, so the two are different files.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ use loader::slot;
 /// How the file is to be entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Xen's direct boot ABI: `qemu-system-x86_64 -kernel`, `-M microvm` too.
+    /// Xen's direct boot ABI: `qemu-system-x86_64 -kernel`, `-M microvm` too; multiboot2, and Linux's protocol in
+    /// 64-bit mode.
     Pvh,
     /// Multiboot 1: GRUB, and QEMU's other way of `-kernel`.
     Multiboot,
@@ -61,7 +63,13 @@ pub fn pack(
         }
     }
 
-    let entry = u64_at(&loader, E_ENTRY).ok_or(Error::Loader(TRUNCATED))?;
+    // the linker wrote the one, the loader tells the other
+    let entry_32 = u64_at(&loader, E_ENTRY).ok_or(Error::Loader(TRUNCATED))?;
+    let entry_64 = u64_at(&loader, at + slot::LINUX_ENTRY).ok_or(Error::Loader(TRUNCATED))?;
+    // addresses are below 4 GiB
+    let field = at + slot::MULTIBOOT2 + slot::MULTIBOOT2_ENTRY;
+    put(&mut loader, field, &(entry_32 as u32).to_le_bytes());
+    let entry = if protocol == Protocol::Pvh { entry_64 } else { entry_32 };
     let mut out = Output::new(protocol, entry);
     // Notes last, for multiboot's header is in the first loadable segment and has to be found early.
     let (notes, loads): (Vec<&Segment>, Vec<_>) = segments.iter().partition(|s| s.kind == PT_NOTE);

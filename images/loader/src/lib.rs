@@ -1,6 +1,6 @@
 //! What the boot loader shares with the tool that packs it, and its parts that touch no hardware.
 //!
-//! The loader (`src/main.rs`, built for bare metal) is entered by PVH or multiboot, finds the
+//! The loader (`src/main.rs`, built for bare metal) is entered by PVH, multiboot or as Linux in 64-bit mode, finds the
 //! program's ELF file — a segment of its own file, see [`slot`], or the first module, which wins —
 //! loads it, describes the machine to the Hermit kernel in it, and jumps. In the order of the way:
 //!

@@ -1,4 +1,4 @@
-//! The boot loader: from PVH's or multiboot's entry to the Hermit kernel.
+//! The boot loader: from PVH's, multiboot's or Linux's entry to the Hermit kernel.
 //!
 //! Unsafe code is what a loader is made of: firmware's tables are read by address, page tables are
 //! written, and control leaves to an address in a file. It lies in the modules under `machine`.

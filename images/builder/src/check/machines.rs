@@ -108,7 +108,7 @@ pub(super) fn qemu(
     Ok((output.exit, said + &output.stderr))
 }
 
-fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
     let manifest = Manifest::read(workspace, "default")?;
     Ok(compile::parts(workspace, &manifest))
 }

@@ -25,19 +25,19 @@ pub const TESTS: [(&str, Test); 5] = [
 ];
 
 /// No PCI, ACPI, clock chip or old interrupt controller; what Firecracker has is left.
-const MICROVM: [&str; 2] = ["-M", "microvm,acpi=off,pcie=off,rtc=off,pic=off"];
-const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=off"];
+pub(super) const MICROVM: [&str; 2] = ["-M", "microvm,acpi=off,pcie=off,rtc=off,pic=off"];
+pub(super) const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=off"];
 /// In the first slot.
-const NETWORK: [&str; 4] =
+pub(super) const NETWORK: [&str; 4] =
     ["-netdev", "user,id=n0", "-device", "virtio-net-device,netdev=n0,bus=virtio-mmio-bus.0"];
 /// That slot, as QEMU 7.2 tells it by itself.
-const SLOT: &str = "virtio_mmio.device=512@0xfeb00000:5";
+pub(super) const SLOT: &str = "virtio_mmio.device=512@0xfeb00000:5";
 
-fn page(peers: &mut Peers) -> Result<String> {
+pub(super) fn page(peers: &mut Peers) -> Result<String> {
     Ok(format!("http://{}/ --timeout=60s", peers.value("not-found", Target::Qemu)?))
 }
 
-fn got_page((status, said): (Option<i32>, String)) -> Result<()> {
+pub(super) fn got_page((status, said): (Option<i32>, String)) -> Result<()> {
     ensure!(status == Some(1), "QEMU's status {status:?}: {said}");
     ensure!(said.contains("nothing"), "the page is not there: {said}");
     Ok(())

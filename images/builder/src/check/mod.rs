@@ -18,6 +18,7 @@ mod fleet;
 mod git;
 mod host_tool;
 mod kvm;
+mod linux_entry;
 mod machines;
 mod microvm;
 mod netns;
@@ -157,9 +158,15 @@ fn scenarios(
             targets.iter().any(of)
         })
         .collect::<Vec<_>>();
-    let of_machines =
-        [&machines::TESTS[..], &variants::TESTS, &microvm::TESTS, &vsock::TESTS, &faults::TESTS]
-            .concat();
+    let of_machines = [
+        &machines::TESTS[..],
+        &variants::TESTS,
+        &microvm::TESTS,
+        &linux_entry::TESTS,
+        &vsock::TESTS,
+        &faults::TESTS,
+    ]
+    .concat();
     let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()

@@ -1,6 +1,14 @@
 use super::*;
 
+use std::io::Cursor;
+
+use linux_loader::loader::{Elf, KernelLoader, elf::PvhBootCapability};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
 const LOADER_AT: u64 = 0x10_0000;
+
+/// PVH's note: of the name's, the descriptor's and the type's fields, and its entry.
+const NOTE: &[u8] = b"\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0\x50\x00\x10\x00";
 
 /// A 64-bit ELF file of these segments, each with its content, for the machine `machine`.
 fn elf(machine: u16, segments: &[(u32, u64, &[u8], u64)]) -> Vec<u8> {
@@ -17,12 +25,15 @@ fn elf(machine: u16, segments: &[(u32, u64, &[u8], u64)]) -> Vec<u8> {
 fn loader() -> Vec<u8> {
     let mut content = vec![0; 0x20];
     content.extend(slot::SIGNATURE);
-    content.resize(0x20 + slot::SIZE, 0);
+    content.resize(0x20 + slot::LINUX_ENTRY, 0);
+    content.extend((LOADER_AT + 0x80).to_le_bytes());
+    content.extend(slot::MULTIBOOT2_HEADER.map(u32::to_le_bytes).as_flattened());
+    assert_eq!(content.len(), 0x20 + slot::SIZE);
     content.extend(b"code");
     elf(
         EM_X86_64,
         &[
-            (PT_NOTE, LOADER_AT, b"the note", 8),
+            (PT_NOTE, LOADER_AT, NOTE, NOTE.len() as u64),
             (PT_LOAD, LOADER_AT, &content, content.len() as u64),
             (PT_LOAD, LOADER_AT + 0x3008, b"data", 0x8000),
         ],
@@ -52,7 +63,7 @@ fn packed_file_has_the_loader_and_the_program() {
     assert_eq!((loaded[1].0.address, loaded[1].0.memory), (LOADER_AT + 0x3008, 0x8000));
     assert_eq!(loaded[1].1, b"data");
     assert_eq!(loaded[2].0.kind, PT_NOTE);
-    assert_eq!(loaded[2].1, b"the note");
+    assert_eq!(loaded[2].1, NOTE);
 
     let (segment, content) = &loaded[3];
     assert_eq!(content, &program);
@@ -61,7 +72,17 @@ fn packed_file_has_the_loader_and_the_program() {
     let slot = &loaded[0].1[0x20..];
     assert_eq!(u64_at(slot, slot::PROGRAM_ADDRESS), Some(segment.address));
     assert_eq!(u64_at(slot, slot::PROGRAM_LENGTH), Some(program.len() as u64));
-    assert_eq!(u64_at(&image, E_ENTRY), Some(LOADER_AT + 0x40));
+    assert_eq!(u64_at(&image, E_ENTRY), Some(LOADER_AT + 0x80), "Linux's entry");
+}
+
+#[test]
+fn multiboot2_has_an_entry_of_its_own() {
+    let image = pack(&loader(), None, Protocol::Pvh).unwrap();
+    let header = &load(&image)[0].1[0x20 + slot::MULTIBOOT2..];
+    assert_eq!(u32_at(header, 0), Some(slot::MULTIBOOT2_HEADER[0]));
+    // the tag of the entry's address: type and flags, size, address
+    let tag = [0, 4, 8].map(|at| u32_at(header, slot::MULTIBOOT2_ENTRY - 8 + at).unwrap());
+    assert_eq!(tag, [3, 12, LOADER_AT as u32 + 0x40]);
 }
 
 #[test]
@@ -95,6 +116,22 @@ fn multiboot_file_is_32_bit_with_a_header() {
     assert_eq!((field(0), field(3)), (PT_LOAD, 6 << 20));
     let offset = field(1) as usize;
     assert_eq!(&image[offset..offset + program.len()], program);
+}
+
+#[test]
+fn rust_vmm_loads_the_file_and_finds_both_entries() {
+    let program = program();
+    let image = pack(&loader(), content(&program), Protocol::Pvh).unwrap();
+    let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 16 << 20)]).unwrap();
+    // as Firecracker calls it: kernels begin at 1 MiB
+    let start = Some(GuestAddress(LOADER_AT));
+    let loaded = Elf::load(&memory, None, &mut Cursor::new(&image), start).unwrap();
+    assert_eq!(loaded.kernel_load, GuestAddress(LOADER_AT + 0x80));
+    let pvh = GuestAddress(LOADER_AT + 0x50);
+    assert_eq!(loaded.pvh_boot_cap, PvhBootCapability::PvhEntryPresent(pvh));
+    let mut there = vec![0; program.len()];
+    memory.read_slice(&mut there, GuestAddress(6 << 20)).unwrap();
+    assert!(there == program, "the program is not where its segment says");
 }
 
 #[test]

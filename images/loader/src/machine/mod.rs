@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod console;
+mod linux;
 mod multiboot;
 mod multiboot2;
 mod physical;
@@ -31,9 +32,10 @@ struct Boot {
 }
 
 /// Goes from the entry to the kernel. `info` is the protocol's structure.
-extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
+extern "C" fn rust_start(info: u64, protocol: u32) -> ! {
     let boot = match protocol {
         start::PVH => pvh::read(info),
+        start::LINUX => linux::read(info),
         multiboot2::MAGIC => multiboot2::read(info),
         _ => multiboot::read(info),
     };
@@ -108,7 +110,7 @@ extern "C" fn rust_start(info: u32, protocol: u32) -> ! {
         load_info: loaded.load_info,
         platform_info: PlatformInfo::Multiboot {
             command_line: Some(command_line),
-            multiboot_info_addr: NonZeroU64::new(u64::from(info)).unwrap_or(NonZeroU64::MIN),
+            multiboot_info_addr: NonZeroU64::new(info).unwrap_or(NonZeroU64::MIN),
         },
     };
     let info = buffers.boot_info.write(RawBootInfo::from(info));

@@ -5,11 +5,11 @@ use loader::memory::Ram;
 use super::{Boot, fail, physical};
 
 /// Reads the boot information at `address`.
-pub fn read(address: u32) -> Boot {
+pub fn read(address: u64) -> Boot {
     // SAFETY: the boot loader passes the address of its structure in ebx; it is 32-bit, so what it
     // points to lies below 4 GiB.
     unsafe {
-        let info: Info = physical::read(address.into());
+        let info: Info = physical::read(address);
         if info.flags & MEMORY_MAP == 0 {
             fail(format_args!("entered by multiboot without a memory map"));
         }

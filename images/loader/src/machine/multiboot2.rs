@@ -9,10 +9,10 @@ use super::{Boot, fail, physical};
 pub const MAGIC: u32 = 0x36d7_6289;
 
 /// Reads the boot information at `address`.
-pub fn read(address: u32) -> Boot {
+pub fn read(address: u64) -> Boot {
     let mut boot = Boot { command_line: &[], ram: Ram::new(), module: None, rsdp: None };
     let mut has_map = false;
-    let start = u64::from(address);
+    let start = address;
     // SAFETY: the boot loader passes the address of its structure in ebx; all of it lies below 4 GiB, as
     // do modules.
     unsafe {

@@ -9,6 +9,8 @@ use core::ptr;
 use hermit_entry::boot_info::RawBootInfo;
 use loader::slot;
 
+use super::start;
+
 /// Where the packing step put the program's file, if it did.
 pub fn packed() -> Option<Range<u64>> {
     filled(slot::PROGRAM_ADDRESS, slot::PROGRAM_LENGTH)
@@ -21,7 +23,7 @@ pub fn words() -> Option<Range<u64>> {
 
 fn filled(address: usize, length: usize) -> Option<Range<u64>> {
     // SAFETY: a static; volatile, for the packing step changes it in the file.
-    let bytes = unsafe { (&raw const SLOT.0).read_volatile() };
+    let bytes = unsafe { (&raw const SLOT.filled).read_volatile() };
     let field = |at: usize| {
         let mut value = [0; 8];
         value.copy_from_slice(&bytes[at..at + 8]);
@@ -48,27 +50,31 @@ pub fn buffers() -> &'static mut Buffers {
     unsafe { &mut *BUFFERS.0.get() }
 }
 
+/// As [`slot`] has it.
 #[repr(C, align(16))]
-struct Slot([u8; slot::SIZE]);
+struct Slot {
+    filled: [u8; slot::LINUX_ENTRY],
+    linux_entry: unsafe extern "C" fn(),
+    multiboot2: [u32; slot::MULTIBOOT2_HEADER.len()],
+}
+
+const _: () = assert!(core::mem::offset_of!(Slot, multiboot2) == slot::MULTIBOOT2);
 
 #[used]
 #[unsafe(link_section = ".boot")]
-static SLOT: Slot = Slot({
-    let mut bytes = [0; slot::SIZE];
-    let mut i = 0;
-    while i < slot::SIGNATURE.len() {
-        bytes[i] = slot::SIGNATURE[i];
-        i += 1;
-    }
-    bytes
-});
-
-#[repr(C, align(8))]
-struct Header([u32; slot::MULTIBOOT2_HEADER.len()]);
-
-#[used]
-#[unsafe(link_section = ".boot")]
-static MULTIBOOT2: Header = Header(slot::MULTIBOOT2_HEADER);
+static SLOT: Slot = Slot {
+    filled: {
+        let mut bytes = [0; slot::LINUX_ENTRY];
+        let mut i = 0;
+        while i < slot::SIGNATURE.len() {
+            bytes[i] = slot::SIGNATURE[i];
+            i += 1;
+        }
+        bytes
+    },
+    linux_entry: start::linux_start,
+    multiboot2: slot::MULTIBOOT2_HEADER,
+};
 
 struct Once<T>(UnsafeCell<T>);
 

@@ -6,11 +6,11 @@ use super::program::RSDP_LENGTH;
 use super::{Boot, fail, physical};
 
 /// Reads the start info at `address`.
-pub fn read(address: u32) -> Boot {
+pub fn read(address: u64) -> Boot {
     // SAFETY: the ABI passes the address of its structure in ebx; what it points to lies below 4 GiB
     // and is firmware's, which does not run any more.
     unsafe {
-        let info: StartInfo = physical::read(address.into());
+        let info: StartInfo = physical::read(address);
         if info.magic != MAGIC || info.version < 1 {
             fail(format_args!("entered by PVH without its start info of version 1"));
         }

@@ -1,12 +1,20 @@
-//! The entries in 32-bit mode, the way to 64 bits, and the jump to the kernel.
+//! The entries, the way to 64 bits, and the jump to the kernel.
 
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 
 use hermit_entry::boot_info::RawBootInfo;
 
-/// `protocol` of an entry by PVH; of the others it is what the boot loader left in eax.
+/// `protocol` of an entry by PVH; of multiboot's it is what the boot loader left in eax.
 pub const PVH: u32 = 1;
+
+/// `protocol` of an entry as Linux is entered in 64-bit mode.
+pub const LINUX: u32 = 2;
+
+unsafe extern "C" {
+    /// That entry, with `struct boot_params` in rsi.
+    pub fn linux_start();
+}
 
 /// The loader's own memory begins here.
 pub const BEGIN: u64 = 1 << 20;
@@ -57,14 +65,23 @@ unsafe impl Sync for Stack {}
 static STACK: Stack = Stack(UnsafeCell::new([0; 32768]));
 static KERNEL_STACK: Stack = Stack(UnsafeCell::new([0; 32768]));
 
-/// Page tables of the loader itself: six pages that the entry fills to map the first 4 GiB.
-#[repr(C, align(4096))]
-struct Tables(UnsafeCell<[u64; 6 * 512]>);
-
-// SAFETY: only used by the entry and the processor.
-unsafe impl Sync for Tables {}
-
-static TABLES: Tables = Tables(UnsafeCell::new([0; 6 * 512]));
+// Page tables of the loader itself, which map the first 4 GiB: the root's first entry, four directories, and
+// 2048 large pages. Made by the assembler, for both ways to 64 bits need them before any code of Rust's runs.
+global_asm!(
+    ".section .data.tables, \"aw\"",
+    ".balign 4096",
+    ".global tables",
+    "tables:",
+    ".quad tables + 4096 + 3",
+    ".fill 511, 8, 0",
+    ".quad tables + 2 * 4096 + 3, tables + 3 * 4096 + 3, tables + 4 * 4096 + 3, tables + 5 * 4096 + 3",
+    ".fill 508, 8, 0",
+    ".set page, 0x83",
+    ".rept 2048",
+    ".quad page",
+    ".set page, page + 0x200000",
+    ".endr",
+);
 
 // The note by which PVH finds its entry: XEN_ELFNOTE_PHYS32_ENTRY.
 global_asm!(
@@ -75,7 +92,7 @@ global_asm!(
     ".long pvh_start",
 );
 
-// All protocols enter in protected mode with flat segments, paging off and interrupts off.
+// PVH and multiboot enter in protected mode with flat segments, paging off and interrupts off.
 global_asm!(
     ".section .text.start, \"ax\"",
     ".code32",
@@ -99,27 +116,9 @@ global_asm!(
     "cpuid",
     "bt edx, 29",
     "jnc no_long_mode",
-    // The root's first entry, four directories, and 2048 large pages.
-    "mov ebx, offset {tables}",
-    "lea eax, [ebx + 4096 + 3]",
-    "mov [ebx], eax",
-    "mov ecx, 4",
-    "lea edx, [ebx + 4096]",
-    "3:",
-    "add eax, 4096",
-    "mov [edx], eax",
-    "add edx, 8",
-    "loop 3b",
-    "lea edx, [ebx + 2 * 4096]",
-    "mov eax, 0x83",
-    "mov ecx, 2048",
-    "4:",
-    "mov [edx], eax",
-    "add eax, 0x200000",
-    "add edx, 8",
-    "loop 4b",
     // Paging with physical address extension, long mode, and protection.
-    "mov cr3, ebx",
+    "mov eax, offset tables",
+    "mov cr3, eax",
     "mov eax, cr4",
     "or eax, 1 << 5",
     "mov cr4, eax",
@@ -132,7 +131,7 @@ global_asm!(
     "mov cr0, eax",
     "lgdt [gdt_pointer]",
     "push 8",
-    "mov eax, offset start64",
+    "mov eax, offset from32",
     "push eax",
     "retf",
     "no_long_mode:",
@@ -156,6 +155,25 @@ global_asm!(
     "hlt",
     "jmp 7b",
     ".code64",
+    // What 32-bit mode leaves in the upper halves is not defined.
+    "from32:",
+    "mov edi, edi",
+    "jmp start64",
+    // Linux's 64-bit boot protocol enters in long mode with some page tables that map this, and some segments.
+    ".global linux_start",
+    "linux_start:",
+    "cli",
+    "cld",
+    "mov rdi, rsi",
+    "mov esi, 2",
+    "mov eax, offset tables",
+    "mov cr3, rax",
+    "mov esp, offset {stack} + 32768",
+    "lgdt [gdt_pointer]",
+    "push 8",
+    "mov eax, offset start64",
+    "push rax",
+    "retfq",
     "start64:",
     "mov eax, 16",
     "mov ds, eax",
@@ -165,7 +183,6 @@ global_asm!(
     "mov fs, eax",
     "mov gs, eax",
     "mov esp, offset {stack} + 32768",
-    "mov edi, edi",
     "call {rust_start}",
     "ud2",
     ".section .rodata.start, \"a\"",
@@ -177,8 +194,7 @@ global_asm!(
     ".quad 0, 0x00af9a000000ffff, 0x00cf92000000ffff",
     "gdt_pointer:",
     ".word 23",
-    ".long gdt",
+    ".quad gdt",
     stack = sym STACK,
-    tables = sym TABLES,
     rust_start = sym super::rust_start,
 );

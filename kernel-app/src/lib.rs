@@ -64,7 +64,7 @@ fn start(application: &(impl Application + Sync)) -> u8 {
         Ok(words) => words,
         Err(text) => return refuse(&text),
     };
-    match args::parse(words, backend::asides()) {
+    match args::parse_among(words, backend::asides(), backend::is_of_host) {
         Ok(config) => {
             logger::start(&config.run);
             backend::run(&config, |machine| app::run(application, &config, machine))

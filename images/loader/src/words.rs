@@ -7,7 +7,8 @@
 //!
 //! Runtimes that know Hermit, such as urunc, say before the `--` which address the machine has: `ip=10.0.0.2/24
 //! gateway=10.0.0.1 env=HERMIT_DNS1=10.0.0.3 -- a`. The kernel has no network of its own here; these become
-//! the program's arguments `--ipv4=…`, `--ipv4-gateway=…` and `--dns-servers=…`, which the user's win over as well.
+//! the program's arguments `--ipv4=…`, `--ipv4-gateway=…` and `--dns-servers=…`, which the user's win over as well. Where
+//! the user has no words there is no `--` either, so that such words at a line's start are the runtime's in any case.
 //!
 //! Hypervisors without PCI tell of each device by a word [`DEVICE`]…, before the `--` (Firecracker) or behind it (QEMU).
 //! The program drives the devices, so those before it become the program's, too, as they are.
@@ -51,13 +52,21 @@ pub fn for_kernel<'a>(own: &[u8], line: &[u8], buffer: &'a mut [u8]) -> Result<&
     let line = core::str::from_utf8(line).map_err(|_| Error::Encoding)?;
     let mut own = Some(core::str::from_utf8(own).map_err(|_| Error::Encoding)?);
     let mut out = Output { buffer, length: 0 };
-    if !has_separator(line)? {
-        out.separator(own.take(), "")?;
+    // where the runtime's words may stand: before a separator, or at the start
+    let mut before = true;
+    let separated = has_separator(line)?;
+    if !separated {
+        out.separator(own.take(), line, separated)?;
     }
-    for_each_word(line, |word| match word.is("--") {
-        true => out.separator(own.take(), line),
-        false if own.is_some() && runtimes(word).is_some() => Ok(()),
-        false => out.word(word),
+    for_each_word(line, |word| {
+        if before && !word.is("--") && runtimes(word).is_some() {
+            return Ok(());
+        }
+        before &= separated && !word.is("--");
+        match word.is("--") {
+            true => out.separator(own.take(), line, separated),
+            false => out.word(word),
+        }
     })?;
     let Output { buffer, length } = out;
     core::str::from_utf8(&buffer[..length]).map_err(|_| Error::Encoding)
@@ -149,20 +158,21 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// The word `--`, and where they are still to come, the image's own words and those of the runtime at the start of `line`.
-    fn separator(&mut self, own: Option<&str>, line: &str) -> Result<(), Error> {
+    /// The word `--`, and where they are still to come, the image's own words and those of the runtime: before the
+    /// separator of `line`, or at its start where it is not `separated`.
+    fn separator(&mut self, own: Option<&str>, line: &str, separated: bool) -> Result<(), Error> {
         self.space()?;
         // Quoted, it would be the same word to the kernel; bare, it can be read in its log.
         self.push(b"--")?;
         let Some(own) = own else { return Ok(()) };
         let before = self.length;
         for_each_word(own, |word| self.word(word))?;
-        let mut separated = false;
-        for_each_word(line, |word| {
-            separated |= word.is("--");
-            match runtimes(word) {
-                Some((argument, value)) if !separated => self.words(argument, value),
-                _ => Ok(()),
+        let mut over = false;
+        for_each_word(line, |word| match runtimes(word) {
+            Some((argument, value)) if !over => self.words(argument, value),
+            runtimes => {
+                over |= word.is("--") || !separated && runtimes.is_none();
+                Ok(())
             }
         })?;
         if self.length == before { Ok(()) } else { self.word(Word(OWN_END)) }
@@ -244,12 +254,19 @@ mod tests {
             "'-freq' '2000' -- '--ipv4=10.0.0.2/24' '--ipv4-gateway=10.0.0.1' '--dns-servers=udp:10.0.0.3' \
              '--own-words-end' 'a' 'ip=b'",
         );
-        // without a separator every word is the user's
-        check("ip=10.0.0.2/24", "-- 'ip=10.0.0.2/24'");
         check("ip=10.0.0.2/24 --", "-- '--ipv4=10.0.0.2/24' '--own-words-end'");
+        // without a separator they are at the start, and every other word is the user's
+        check("ip=10.0.0.2/24", "-- '--ipv4=10.0.0.2/24' '--own-words-end'");
+        check("ip=h/8 a ip=b", "-- '--ipv4=h/8' '--own-words-end' 'a' 'ip=b'");
+        check("--send ip=b", "-- '--send' 'ip=b'");
         let mut buffer = [0; 128];
         let line = for_kernel(b"own", b"ip=h/8 -- a -- gateway=b", &mut buffer);
         assert_eq!(line, Ok("-- 'own' '--ipv4=h/8' '--own-words-end' 'a' -- 'gateway=b'"));
+        // as urunc starts an image that has its URI, of a pod without arguments
+        let line = for_kernel(b"http://h/", b"ip=10.0.0.2/24 gateway=10.0.0.1", &mut buffer);
+        let expected =
+            "-- 'http://h/' '--ipv4=10.0.0.2/24' '--ipv4-gateway=10.0.0.1' '--own-words-end'";
+        assert_eq!(line, Ok(expected));
     }
 
     #[test]

@@ -27,23 +27,36 @@ const OWN_END: &str = "--own-words-end";
 /// Reads the boot words, the program's own name not among them, and the values that came beside
 /// them. A word wins over a value beside it, and both over the image's own words, which stand before the word
 /// `--own-words-end`.
-pub fn parse(mut words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
+pub fn parse(words: Vec<String>, asides: Vec<Aside>) -> Result<Config, Error> {
+    parse_among(words, asides, |_| false)
+}
+
+/// The same, of words among which are some of others: those that stand alone, and of which `is_of_host` says so, are passed over.
+pub fn parse_among(
+    mut words: Vec<String>,
+    asides: Vec<Aside>,
+    is_of_host: fn(&str) -> bool,
+) -> Result<Config, Error> {
     let mut config = Config::default();
     if let Some(end) = words.iter().position(|word| word == OWN_END) {
         let own = words.drain(..=end).take(end).collect();
-        read(&mut config, own)?;
+        read(&mut config, own, is_of_host)?;
         config.given.iter_mut().for_each(|given| given.own = true);
     }
     // the user's target takes the place of the image's
     let own_target = config.target.take();
-    read(&mut config, words)?;
+    read(&mut config, words, is_of_host)?;
     beside(&mut config, asides)?;
     config.target = config.target.or(own_target);
     check(&mut config)?;
     Ok(config)
 }
 
-fn read(config: &mut Config, words: Vec<String>) -> Result<(), Error> {
+fn read(
+    config: &mut Config,
+    words: Vec<String>,
+    is_of_host: fn(&str) -> bool,
+) -> Result<(), Error> {
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(word) =
         parser.next().map_err(|error| Error::Syntax { reason: error.to_string() })?
@@ -52,7 +65,10 @@ fn read(config: &mut Config, words: Vec<String>) -> Result<(), Error> {
             Word::Long(name) => long(config, name)?,
             Word::Short(letter) => short(letter)?,
             Word::Value(value) => {
-                aim(config, text(value)?)?;
+                let value = text(value)?;
+                if !is_of_host(&value) {
+                    aim(config, value)?;
+                }
                 continue;
             }
         };

@@ -292,3 +292,14 @@ fn the_image_s_own_words_give_way_to_the_user_s() {
     let wrong = parse(words("--timeout=x --own-words-end http://h/"), Vec::new());
     assert!(matches!(wrong, Err(Error::Malformed { .. })));
 }
+
+#[test]
+fn words_of_others_are_passed_over_where_they_stand_alone() {
+    let among = |line: &str| parse_among(words(line), Vec::new(), |word| word == "rw");
+    let config = among("rw --own-words-end rw http://h/ rw --timeout=5s rw").unwrap();
+    assert_eq!(config.target.unwrap().to_string(), "http://h/");
+    let config = among("tcp://h:1 --send rw").unwrap();
+    assert_eq!(config.bytes.send.as_deref(), Some(b"rw".as_slice()));
+    assert!(matches!(among("http://h/ ro"), Err(Error::SecondTarget { .. })));
+    assert_eq!(among("rw").map(|_| ()), Err(Error::NoTarget));
+}

@@ -3,6 +3,7 @@
 //! One thread does everything but wait for its end. All devices raise one interrupt vector, which
 //! moves one word: the reactor waits for that.
 
+pub use super::hypervisor::is_word as is_of_host;
 use super::links::Links;
 use super::{Machine, uhyve};
 use crate::args::Aside;
@@ -56,11 +57,6 @@ pub fn asides() -> Vec<Aside> {
     }
     let files = fw_cfg::files(&mut ring0, "opt/mimic/");
     files.into_iter().map(|file| (file.name, file.octets)).collect()
-}
-
-/// Whether a boot word is the hypervisor's: where a device is.
-pub fn is_of_host(word: &str) -> bool {
-    word.starts_with(mmio::WORD)
 }
 
 /// The places that those words tell.

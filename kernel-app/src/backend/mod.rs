@@ -4,7 +4,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | `is_of_host(word)` | whether a boot word is the hypervisor's and not the user's |
+//! | `is_of_host(word)` | whether a boot word that is no argument's value is the hypervisor's and not the user's |
 //! | `asides()` | values of arguments that came beside the words |
 //! | `run(config, main)` | sets the machine up as the configuration says, runs `main` with it, gives its exit code |
 //! | `stderr()` | standard error, as anybody may write to it at any time |
@@ -12,6 +12,8 @@
 
 #[cfg(target_os = "hermit")]
 mod hermit;
+#[cfg(any(target_os = "hermit", test))]
+mod hypervisor;
 #[cfg(target_os = "hermit")]
 mod links;
 #[cfg(target_os = "hermit")]
@@ -51,11 +53,10 @@ pub struct Machine {
     pub boot: Option<Duration>,
 }
 
-/// The user's boot words, the program's own name not among them: the kernel hands them on as a Unix host does.
+/// The boot words, the program's own name not among them: the kernel hands them on as a Unix host does.
 pub fn words() -> Result<Vec<String>, String> {
     std::env::args_os()
         .skip(1)
         .map(|word| word.into_string().map_err(|word| format!("{word:?} is not UTF-8")))
-        .filter(|word| !word.as_ref().is_ok_and(|word| is_of_host(word)))
         .collect()
 }

@@ -20,13 +20,15 @@ pub struct Slot {
     pub line: u8,
 }
 
-/// The word does not say where a device is.
+/// The word does not say where a device is, or says a place where none can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a device is told as SIZE@ADDRESS:LINE, such as 4K@0xd0000000:5")
+        f.write_str(
+            "a device is told as SIZE@ADDRESS:LINE, such as 4K@0xd0000000:5, the address a multiple of 4",
+        )
     }
 }
 
@@ -44,6 +46,10 @@ impl FromStr for Slot {
             number(id)?;
             let (address, size) = (number(address)?, number(size)?);
             address.checked_add(size)?;
+            // 4.2.2.2: registers are read and written by 32 bits, where they are aligned
+            if !address.is_multiple_of(4) {
+                return None;
+            }
             Some(Self { address, size, line: number(line)?.try_into().ok()? })
         };
         parse().ok_or(Malformed)
@@ -96,6 +102,8 @@ mod tests {
             "4K@0xffffffffffffffff:5",
             "0xffffffffffffffffG@1:5",
             "4K0xd0000000:5",
+            "512@0xfeb00001:5",
+            "512@0xfeb00002:5",
         ] {
             assert_eq!(text.parse::<Slot>(), Err(Malformed), "{text}");
         }

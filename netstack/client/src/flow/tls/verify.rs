@@ -93,8 +93,8 @@ impl Verifier {
         }
         if !matches!(rule, Rule::Anyone) && now.as_secs() < EARLIEST_SANE_CLOCK {
             let text = format!(
-                "the clock says {} and was never set, so no date can be checked; set the machine's clock (QEMU's is \
-                 the host's, or -rtc base=utc)",
+                "the clock says {} and was never set, so no date can be checked; tell the time, --time=$(date +%s), \
+                 or set the machine's clock (QEMU's is the host's, or -rtc base=utc)",
                 date(now.as_secs())
             );
             return Err(Fault::at(text, leaf));

@@ -400,14 +400,13 @@ impl Streams {
     /// The ports, if the device announces one for the output.
     fn new(mut console: Console<Ring0, Transport>, idle: &Interrupt) -> Option<Self> {
         // They are announced in their order on the device: nothing is known of the input's until
-        // then, and one for progress stands before it.
+        // then, and one for progress stands before it. A device need have neither.
         let deadline = Instant::now() + PATIENCE;
-        let (stdin, stdout) = (STDIN, STDOUT);
-        let found = idle.until(deadline, || match (console.find(stdin), console.find(stdout)) {
-            (Some(stdin), Some(stdout)) => Poll::Ready((Some(stdin), stdout)),
-            _ => Poll::Pending,
+        idle.until(deadline, || {
+            let all = console.find(STDIN).is_some() && console.find(STDOUT).is_some();
+            if all || console.is_settled() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let (stdin, stdout) = found.or_else(|| console.find(stdout).map(|port| (None, port)))?;
+        let (stdin, stdout) = (console.find(STDIN), console.find(STDOUT)?);
         if let Err(error) = console.open_output(stdout) {
             log::warn!("no payload port: {error}");
             return None;

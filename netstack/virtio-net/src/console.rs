@@ -79,6 +79,33 @@ impl<H: Hal, T: Bus> Console<H, T> {
         self.ports.iter().position(|port| port.name.as_deref() == Some(name)).map(Port)
     }
 
+    /// Whether the device has told what there is to tell of its ports: it has given every message to it back, and none of
+    /// its own is left. Devices answer before they give a message back (QEMU's do, though 5.3 does not ask for
+    /// it), and without `MULTIPORT` there is nothing to tell. `false` has armed the interrupt.
+    pub fn is_settled(&mut self) -> bool {
+        loop {
+            let Some(control) = &mut self.control else {
+                return true;
+            };
+            control.flush(&mut self.transport);
+            let answered = control.waiting.is_empty() && !control.outgoing.busy();
+            // what came meanwhile may be answered in its turn
+            if self.handle_control() {
+                continue;
+            }
+            let Some(control) = &mut self.control else {
+                return true;
+            };
+            if answered {
+                control.outgoing.disarm();
+                return true;
+            }
+            if !control.outgoing.arm() && !control.incoming.arm() {
+                return false;
+            }
+        }
+    }
+
     /// The names of the ports announced so far.
     pub fn names(&mut self) -> impl Iterator<Item = &str> {
         self.handle_control();

@@ -275,3 +275,38 @@ fn the_device_is_told_once_of_several_writes() {
     while let Poll::Ready(Ok(_)) = console.write(port, &[0; OUTPUT_BUFFER]) {}
     assert_eq!(told(&shared), 3, "without buffers nothing can follow");
 }
+
+#[test]
+fn what_the_device_has_to_tell_comes_to_an_end() {
+    let (machine, shared) = machine(MULTIPORT, 4);
+    let mut console = machine.discover().console.unwrap();
+    assert!(!console.is_settled(), "it has not been asked yet");
+    tell(&shared, Control::PortAdd { port: 0 });
+    tell(&shared, Control::PortAdd { port: 1 });
+    assert!(shared.lock().collect(3).is_some(), "the driver is ready");
+    assert!(!console.is_settled(), "two ports are to be answered for");
+    // the one has no name, the other has
+    assert!(shared.lock().collect(3).is_some());
+    assert!(!console.is_settled());
+    name(&shared, 1, "org.agent");
+    let before = shared.lock().interrupts;
+    assert!(shared.lock().collect(3).is_some());
+    assert!(shared.lock().interrupts > before, "who waits hears of the last answer");
+    assert!(console.is_settled());
+    assert_eq!(console.names().collect::<Vec<_>>(), ["", "org.agent"]);
+}
+
+#[test]
+fn without_several_ports_there_is_nothing_to_wait_for() {
+    let (machine, _shared) = machine(0, 1);
+    assert!(machine.discover().console.unwrap().is_settled());
+}
+
+#[test]
+fn a_device_without_ports_has_nothing_to_tell() {
+    let (machine, shared) = machine(MULTIPORT, 4);
+    let mut console = machine.discover().console.unwrap();
+    assert!(!console.is_settled());
+    assert!(shared.lock().collect(3).is_some());
+    assert!(console.is_settled());
+}

@@ -14,10 +14,31 @@ use super::{Lab, Test, test};
 
 /// All of them.
 pub fn tests() -> Vec<(&'static str, Test)> {
-    vec![test("link: down for 2 s in the middle of a download, and DHCP asked again", flap)]
+    vec![
+        test("link: down for 2 s in the middle of a download, and DHCP asked again", flap),
+        test("link: the same on microvm", on_microvm),
+        test("link: the same of the second of two networks", second),
+    ]
 }
 
+const PAGE: &str = "http://web.test/256M";
+
 fn flap(lab: &mut Lab) -> Result<String> {
+    survives(lab, 0, &[], &[PAGE])
+}
+
+fn on_microvm(lab: &mut Lab) -> Result<String> {
+    survives(lab, 0, &["--target=microvm"], &[PAGE])
+}
+
+fn second(lab: &mut Lab) -> Result<String> {
+    // QEMU's own network is the first one, on the second device
+    let networks = ["--networks=files", "--interface=1", "--files-interface=0"];
+    survives(lab, 1, &["--net=user"], &[&["http://10.9.0.1/256M"], &networks[..]].concat())
+}
+
+/// Boots with these run options and words, which download over the first device, and takes its link away meanwhile.
+fn survives(lab: &mut Lab, number: usize, options: &[&str], words: &[&str]) -> Result<String> {
     let (_, content) = lab.files.make("256M")?;
     let mut network = Network::new()?;
     network.dnsmasq(&["--dhcp-range=10.9.0.32,10.9.0.63", "--host-record=web.test,10.9.0.1"])?;
@@ -26,14 +47,15 @@ fn flap(lab: &mut Lab) -> Result<String> {
     let option = format!("--qemu-arg=unix:{},server=on,wait=off", monitor.display());
     let network = &network;
     let outcome = thread::scope(|scope| {
-        let options = ["--qemu-arg=-monitor", &option];
-        let boot = scope.spawn(move || network.run(&options, &["http://web.test/256M"]));
+        let options = [&["--qemu-arg=-monitor", &option], options].concat();
+        let boot = scope.spawn(move || network.run(&options, words));
         // the beginning is there, the most of it is not
         let cut = wait(|| Ok(network.sent()? > 8 << 20)).and_then(|()| cut(&monitor));
         let outcome = boot.join().unwrap_or_else(|_| Err(anyhow!("the boot's thread panicked")));
         cut.and(outcome)
     })?;
-    outcome.exits(0)?.says("link of network 0 is down")?.says("link of network 0 is up again")?;
+    let link = format!("link of network {number} is");
+    outcome.exits(0)?.says(&format!("{link} down"))?.says(&format!("{link} up again"))?;
     ensure!(outcome.output.content == content, "{} octets came", outcome.output.content.length);
     let log = network.log("dnsmasq");
     let leases = log.lines().filter(|line| line.contains("DHCPACK")).count();

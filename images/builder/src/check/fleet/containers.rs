@@ -37,6 +37,9 @@ fn urunc(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     let inspected = inspect(&file)?;
     let labels = &inspected["Labels"];
     ensure!(labels["com.urunc.unikernel.unikernelType"] == "hermit", "{inspected}");
+    // urunc reads the one or the other, as its runtime hands them over
+    let annotations = &manifest(&file)?["annotations"];
+    ensure!(annotations == labels, "annotations {annotations}, labels {labels}");
     let root = unpack(&file, scratch.path())?;
     let settings: Value = serde_json::from_slice(&fs::read(root.join("urunc.json"))?)?;
     ensure!(settings["com.urunc.unikernel.hypervisor"] == "cWVtdQ==", "{settings}");
@@ -71,8 +74,17 @@ fn container_disk(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()
 
 /// What skopeo says of the image; it checks every digest on the way.
 fn inspect(file: &Path) -> Result<Value> {
+    skopeo(&["inspect"], file)
+}
+
+/// The image's manifest as it is.
+fn manifest(file: &Path) -> Result<Value> {
+    skopeo(&["inspect", "--raw"], file)
+}
+
+fn skopeo(words: &[&str], file: &Path) -> Result<Value> {
     let mut command = guard::command("skopeo");
-    command.arg("inspect").arg(archive(file)).stdin(Stdio::null());
+    command.args(words).arg(archive(file)).stdin(Stdio::null());
     let output = Output::of(command, Feed::Nothing)?;
     ensure!(output.exit == Some(0), "skopeo: {}", output.stderr);
     Ok(serde_json::from_slice(&output.stdout)?)

@@ -1,4 +1,4 @@
-//! CDs and disks, booted by both kinds of firmware.
+//! CDs, sticks and disks, booted by both kinds of firmware, and the packed file alone.
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +17,12 @@ use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// All of them.
-pub const TESTS: [(&str, Test); 6] = [
+pub const TESTS: [(&str, Test); 8] = [
+    ("elf: the packed file with its words in it boots with none", packed),
     ("iso: boots from a CD under SeaBIOS, with every kind of boot word", cd_bios),
     ("iso: boots from a CD under OVMF", cd_uefi),
     ("iso: boots from a USB stick under OVMF", stick_uefi),
+    ("iso: boots from a USB stick under SeaBIOS", stick_bios),
     ("qcow2: boots under SeaBIOS and switches the machine off", disk_bios),
     ("qcow2: boots under OVMF and switches the machine off", disk_uefi),
     ("formats: the same image twice is the same file", reproducible),
@@ -84,6 +86,13 @@ impl Machine<'_> {
     }
 }
 
+fn packed(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let scratch = Scratch::new("elf")?;
+    let file = build(scratch.path(), "elf", &[&page(peers, target)?, "--timeout=10s"])?;
+    let (firmware, medium) = (Firmware::Bios, KERNEL);
+    Machine { firmware, medium, target: None, debug_exit: true }.gets(&file, PAGE)
+}
+
 fn cd_bios(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     let scratch = Scratch::new("iso")?;
     let uri = format!("tcp://{}", peers.value("echo", target)?);
@@ -106,6 +115,13 @@ fn stick_uefi(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     let file = build(scratch.path(), "iso", &[])?;
     let (firmware, medium) = (Firmware::Uefi, STICK);
     Machine { firmware, medium, target: Some(&uri), debug_exit: true }.gets(&file, PAGE)
+}
+
+fn stick_bios(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    let scratch = Scratch::new("iso")?;
+    let file = build(scratch.path(), "iso", &[&page(peers, target)?, "--timeout=10s"])?;
+    let (firmware, medium) = (Firmware::Bios, STICK);
+    Machine { firmware, medium, target: None, debug_exit: true }.gets(&file, PAGE)
 }
 
 fn disk_bios(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
@@ -148,6 +164,8 @@ pub fn page(peers: &mut Peers, target: Target) -> Result<String> {
 
 pub const PAGE: &str = "nothing";
 
+/// With no command line of its own.
+const KERNEL: &[&str] = &["-kernel", "FILE"];
 const CD: &[&str] = &["-cdrom", "FILE"];
 const DISK: &[&str] = &["-drive", "if=virtio,format=qcow2,snapshot=on,file=FILE"];
 const STICK: &[&str] = &[

@@ -131,7 +131,7 @@ fn file(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.root().join("images/deploy").join(name)
 }
 
-fn yaml(workspace: &Workspace, name: &str) -> Result<Value> {
+pub(super) fn yaml(workspace: &Workspace, name: &str) -> Result<Value> {
     convert(workspace, name, "import yaml; value = yaml.safe_load(file)")
 }
 

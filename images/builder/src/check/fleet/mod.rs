@@ -2,6 +2,7 @@
 
 mod containers;
 mod deploy;
+mod kubevirt;
 mod libvirt;
 mod media;
 
@@ -22,7 +23,8 @@ pub const GROUP: &str = "fleet";
 
 /// The tests that were asked for.
 pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
-    let all = media::TESTS.into_iter().chain(containers::TESTS).chain(deploy::TESTS);
+    let all = media::TESTS.into_iter().chain(containers::TESTS);
+    let all = all.chain(deploy::TESTS).chain(kubevirt::TESTS);
     all.filter(|(name, _)| selection.has(name)).collect()
 }
 

@@ -116,7 +116,7 @@ fn hermit_program(
     manifest: &Manifest,
     verbose: bool,
 ) -> Result<PathBuf> {
-    let mut cargo = guest_cargo(workspace, toolchain, HERMIT, "std,panic_abort");
+    let mut cargo = guest_cargo(workspace, toolchain.cargo(), "build", HERMIT);
     cargo.current_dir(workspace.packages());
     select(&mut cargo, manifest);
     run(cargo, "the program for Hermit", verbose)?;
@@ -124,25 +124,48 @@ fn hermit_program(
 }
 
 fn loader(workspace: &Workspace, toolchain: &Toolchain, verbose: bool) -> Result<PathBuf> {
-    let mut cargo = guest_cargo(workspace, toolchain, BARE, "core,alloc");
-    cargo.args(["-Zbuild-std-features=compiler-builtins-mem", "--package", "loader"]);
+    let mut cargo = guest_cargo(workspace, toolchain.cargo(), "build", BARE);
+    cargo.args(["--package", "loader"]);
     run(cargo, "the loader", verbose)?;
     Ok(built(workspace, BARE, "loader"))
 }
 
+/// Cargo's `subcommand` over what is built for bare targets only, each with what is looked at: program and loader.
+pub fn guest_checks(
+    workspace: &Workspace,
+    cargo: impl Fn() -> Command,
+    subcommand: &str,
+) -> [(&'static str, Command); 2] {
+    let check = |target, packages: &[&str]| {
+        let mut cargo = guest_cargo(workspace, cargo(), subcommand, target);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        cargo
+    };
+    [
+        ("the program for Hermit", check(HERMIT, &["kernel-app", "virtio-net", "hermit"])),
+        ("the loader", check(BARE, &["loader"])),
+    ]
+}
+
 fn guest_cargo(
     workspace: &Workspace,
-    toolchain: &Toolchain,
+    mut cargo: Command,
+    subcommand: &str,
     target: &str,
-    standard_library: &str,
 ) -> Command {
-    let mut cargo = toolchain.cargo();
     cargo
         .current_dir(workspace.root())
-        .args(["build", "--profile", PROFILE, "--target", target])
-        .arg(format!("-Zbuild-std={standard_library}"))
+        .args([subcommand, "--profile", PROFILE, "--target", target])
         .arg("--target-dir")
         .arg(workspace.guest_target());
+    match target {
+        BARE => {
+            cargo.args(["-Zbuild-std=core,alloc", "-Zbuild-std-features=compiler-builtins-mem"])
+        }
+        _ => cargo.arg("-Zbuild-std=std,panic_abort"),
+    };
     cargo
 }
 

@@ -60,7 +60,19 @@ impl Toolchain {
 
     /// Its cargo, with the environment that `-Zbuild-std` needs.
     pub fn cargo(&self) -> Command {
-        let mut command = Command::new(self.bin.join("cargo"));
+        self.program("cargo")
+    }
+
+    /// What its cargo would run for `cargo clippy`, in the same environment; not every toolchain has it. Cargo itself would look
+    /// for it in the user's directory first, where another toolchain's is.
+    pub fn clippy(&self) -> Option<Command> {
+        let mut command = self.program("cargo-clippy");
+        command.env("CARGO", self.bin.join("cargo"));
+        self.bin.join("cargo-clippy").is_file().then_some(command)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin.join(name));
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(is_of_another_build) {
                 command.env_remove(name);

@@ -6,14 +6,16 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::Tally;
-use crate::toolchain;
+use crate::compile;
+use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
 /// Features of the program: it must build without any of them, and with each alone.
 const FEATURES: [&str; 10] =
     ["", "compression", "git", "http", "http2", "raw", "ssh", "tls", "udp", "vsock"];
 
-/// rustfmt, clippy and rustdoc over the workspace's default members, and clippy over the program with fewer features.
+/// rustfmt, clippy and rustdoc over the workspace's default members, clippy over the program with fewer features,
+/// and both over what is built for no host.
 pub fn lint(workspace: &Workspace, tally: &mut Tally) {
     let mut checks = vec![
         ("rustfmt".to_owned(), "fmt", vec!["--check"]),
@@ -36,6 +38,44 @@ pub fn lint(workspace: &Workspace, tally: &mut Tally) {
         match output(cargo) {
             Ok(_) => tally.passed("lint", name, start),
             Err(error) => tally.failed("lint", name, &format!("{error:#}")),
+        }
+    }
+    guest(workspace, tally);
+}
+
+/// Clippy and rustdoc over what is built for the bare targets, by the toolchain that builds images.
+fn guest(workspace: &Workspace, tally: &mut Tally) {
+    let toolchain = match Toolchain::find(workspace) {
+        Ok(toolchain) => toolchain,
+        Err(error) => {
+            tally.skipped("lint", "clippy and rustdoc of the images", &format!("{error:#}"));
+            return;
+        }
+    };
+    for (program, arguments) in [
+        ("clippy", &["--", "-D", "warnings"][..]),
+        ("doc", &["--no-deps", "--document-private-items"]),
+    ] {
+        if program == "clippy" && toolchain.clippy().is_none() {
+            tally.skipped(
+                "lint",
+                "clippy of the images",
+                "the toolchain that builds them has none",
+            );
+            continue;
+        }
+        let cargo = || match toolchain.clippy() {
+            Some(clippy) if program == "clippy" => clippy,
+            _ => toolchain.cargo(),
+        };
+        for (what, mut cargo) in compile::guest_checks(workspace, cargo, program) {
+            let start = Instant::now();
+            let name = format!("{} of {what}", if program == "doc" { "rustdoc" } else { program });
+            cargo.args(arguments).env("RUSTDOCFLAGS", RUSTDOCFLAGS);
+            match output(cargo) {
+                Ok(_) => tally.passed("lint", &name, start),
+                Err(error) => tally.failed("lint", &name, &format!("{error:#}")),
+            }
         }
     }
 }

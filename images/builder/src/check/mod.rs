@@ -2,7 +2,7 @@
 //!
 //! | group | what it runs |
 //! |---|---|
-//! | lint | rustfmt, clippy and rustdoc without warnings, for the host's crates |
+//! | lint | rustfmt, clippy and rustdoc without warnings, for the host's crates; clippy and rustdoc for program and loader as images have them |
 //! | unit | `cargo test` of the host's crates |
 //! | host | the scenarios against the unix program |
 //! | boot | the scenarios against the images in QEMU under TCG, some as microvm too, and again under KVM where that works |

@@ -1,4 +1,4 @@
-//! `cargo image test`: every test, group by group, and one count at the end.
+//! `cargo image test`: every test, group by group, and at the end how long each group took and one count.
 //!
 //! | group | what it runs |
 //! |---|---|
@@ -77,6 +77,7 @@ pub fn test(
     };
     let mut tally = Tally::default();
     for group in &selection.groups {
+        let (before, start) = (tally.counts(), Instant::now());
         match group.as_str() {
             "lint" => cargo::lint(workspace, &mut tally),
             "unit" => cargo::unit(workspace, &mut tally),
@@ -86,6 +87,7 @@ pub fn test(
             fleet::GROUP => fleets(workspace, &selection, &mut tally)?,
             _ => scenarios(workspace, Target::Qemu, &selection, &mut tally)?,
         }
+        tally.end_group(group, before, start);
     }
     tally.report()
 }
@@ -167,13 +169,13 @@ fn scenarios(
         &faults::TESTS,
     ]
     .concat();
-    let of_machines = if target == Target::Unix { &[][..] } else { &of_machines[..] };
+    let of_target = if target == Target::Unix { &[][..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
         .chain(&progress::TESTS)
         .chain(&project::TESTS)
         .chain(&certificates::TESTS)
-        .chain(of_machines)
+        .chain(of_target)
         .filter(|(name, _)| selection.has(name))
         .collect::<Vec<_>>();
     if !selection.no_build
@@ -290,6 +292,8 @@ pub struct Tally {
     passed: usize,
     failed: Vec<String>,
     skipped: usize,
+    /// A line for each group that has ended.
+    groups: Vec<String>,
 }
 
 impl Tally {
@@ -333,19 +337,34 @@ impl Tally {
         true
     }
 
+    fn counts(&self) -> [usize; 3] {
+        [self.passed, self.failed.len(), self.skipped]
+    }
+
+    /// What the group has added to the counts `before` it, and how long it took.
+    fn end_group(&mut self, group: &str, before: [usize; 3], start: Instant) {
+        let now = self.counts();
+        let count = count([0, 1, 2].map(|kind| now[kind] - before[kind]));
+        self.groups
+            .push(format!("group {group}: {count} in {:.0} s", start.elapsed().as_secs_f64()));
+    }
+
     fn report(self) -> Result<ExitCode> {
         if !self.failed.is_empty() {
             println!("\nfailed:");
             self.failed.iter().for_each(|name| println!("  {name}"));
         }
         println!();
-        let skipped = match self.skipped {
-            0 => String::new(),
-            count => format!(", {count} skipped"),
-        };
-        println!("{} passed, {} failed{skipped}", self.passed, self.failed.len());
+        self.groups.iter().for_each(|line| println!("{line}"));
+        println!("\n{}", count(self.counts()));
         Ok(ExitCode::from(u8::from(!self.failed.is_empty() || self.passed == 0)))
     }
+}
+
+/// Passed, failed and skipped tests in words.
+fn count([passed, failed, skipped]: [usize; 3]) -> String {
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    format!("{passed} passed, {failed} failed{skipped}")
 }
 
 #[cfg(test)]
@@ -370,5 +389,26 @@ mod tests {
         );
         assert!(parse(&["--fast"]).is_err());
         assert_eq!(parse(&["boot", "--help"]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_groups_line_counts_that_group_alone_and_is_not_taken_for_the_last_line() {
+        let mut tally = Tally { passed: 5, ..Tally::default() };
+        let before = tally.counts();
+        tally.passed_all("unit", "cargo test", 7);
+        tally.failed("unit", "x", "as asked");
+        tally.end_group("unit", before, Instant::now());
+        let before = tally.counts();
+        tally.skipped("kvm", "all", "it needs root");
+        tally.end_group("kvm", before, Instant::now());
+        let lines = [
+            "group unit: 7 passed, 1 failed in 0 s",
+            "group kvm: 0 passed, 0 failed, 1 skipped in 0 s",
+        ];
+        assert_eq!(tally.groups, lines);
+        for line in lines {
+            assert!(!kvm::is_count(line) && !tally.relay(line), "{line}");
+        }
+        assert_eq!(count(tally.counts()), "12 passed, 1 failed, 1 skipped");
     }
 }

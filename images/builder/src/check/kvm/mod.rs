@@ -188,7 +188,7 @@ fn is_of(line: &str, name: &str) -> bool {
 }
 
 /// Whether a line is the last one of a run of tests.
-fn is_count(line: &str) -> bool {
+pub fn is_count(line: &str) -> bool {
     let mut words = line.split(' ');
     let number = |word: Option<&str>| word.is_some_and(|word| word.parse::<usize>().is_ok());
     number(words.next()) && words.next() == Some("passed,") && number(words.next())

@@ -28,6 +28,7 @@ mod project;
 mod relay;
 pub mod runner;
 mod scenario;
+mod scripts;
 mod sshd;
 mod terminal;
 mod threads;
@@ -169,7 +170,7 @@ fn scenarios(
         &faults::TESTS,
     ]
     .concat();
-    let of_target = if target == Target::Unix { &[][..] } else { &of_machines[..] };
+    let of_target = if target == Target::Unix { &scripts::TESTS[..] } else { &of_machines[..] };
     let tool = host_tool::TESTS
         .iter()
         .chain(&progress::TESTS)

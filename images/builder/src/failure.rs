@@ -6,6 +6,8 @@ use std::fmt;
 pub mod code {
     /// The command line is wrong.
     pub const USAGE: u8 = 64;
+    /// What the machine is to be connected with is in use.
+    pub const UNAVAILABLE: u8 = 69;
     /// Our fault: the machine or the program broke down, or the build failed.
     pub const SOFTWARE: u8 = 70;
     /// `--kill-after` ended it.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::{AsyncReadExt, AsyncWriteExt, future};
 use stack::host::{HostNet, block_on};
 use stack::{Error, IpVersion, Net};
 
@@ -164,4 +164,30 @@ fn timers_and_configuration() {
         net.ready().await.unwrap();
         net.settle().await;
     });
+}
+
+#[test]
+fn a_flood_leaves_time_its_turn() {
+    let limit = Duration::from_millis(100);
+    let addr = server(move |mut stream| {
+        // without an end the test would have none
+        let start = std::time::Instant::now();
+        while start.elapsed() < limit * 100 && stream.write_all(&[0; 65_536]).is_ok() {}
+    });
+    let net = HostNet::new();
+    let is_in_time = block_on(async {
+        let mut stream = net.tcp_connect(addr).await.unwrap();
+        // as slow as what looks at each octet
+        let mut buf = [0; 512];
+        let flood = async {
+            while stream.read(&mut buf).await.unwrap() > 0 {}
+            false
+        };
+        let clock = async {
+            net.sleep(limit).await;
+            true
+        };
+        future::or(flood, clock).await
+    });
+    assert!(is_in_time, "the flood was read to its end");
 }

@@ -9,6 +9,7 @@ use async_io::Async;
 use socket2::{Domain, Protocol, Type};
 
 use super::error;
+use super::turn::Turn;
 use crate::{Error, IpVersion};
 
 /// A UDP socket on all addresses of one family.
@@ -16,6 +17,7 @@ pub(super) struct Socket {
     socket: Async<UdpSocket>,
     local: SocketAddr,
     family: IpVersion,
+    turn: Turn,
 }
 
 impl Socket {
@@ -43,7 +45,7 @@ impl Socket {
             _ => error(e),
         })?;
         let local = socket.get_ref().local_addr().map_err(error)?;
-        Ok(Self { socket, local, family })
+        Ok(Self { socket, local, family, turn: Turn::default() })
     }
 }
 
@@ -61,6 +63,7 @@ impl crate::Datagram for Socket {
             let len = payload.len();
             return Poll::Ready(Err(Error::MessageTooLarge { len, max: MAX_PAYLOAD }));
         }
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().send_to(payload, remote) {
                 Ok(_) => return Poll::Ready(Ok(())),
@@ -78,6 +81,7 @@ impl crate::Datagram for Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<(usize, SocketAddr), Error>> {
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().recv_from(buf) {
                 Ok(received) => return Poll::Ready(Ok(received)),

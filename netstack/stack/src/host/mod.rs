@@ -8,6 +8,7 @@
 mod datagram;
 mod raw;
 mod tcp;
+mod turn;
 mod vsock;
 
 pub use vsock::HostVsock;

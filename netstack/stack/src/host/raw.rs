@@ -9,6 +9,7 @@ use async_io::Async;
 use socket2::{Domain, Protocol, Type};
 
 use super::error;
+use super::turn::Turn;
 use crate::{Error, IpVersion, Received};
 
 /// A socket for packets of one protocol.
@@ -20,6 +21,7 @@ pub(super) struct Socket {
     /// The system hands out IPv4 packets with their header.
     header_included: bool,
     identifier: Option<u16>,
+    turn: Turn,
 }
 
 impl Socket {
@@ -29,7 +31,8 @@ impl Socket {
             Ok(socket) => {
                 let header_included = family == IpVersion::V4;
                 let socket = Async::new(socket).map_err(error)?;
-                Ok(Self { socket, family, header_included, identifier: None })
+                let turn = Turn::default();
+                Ok(Self { socket, family, header_included, identifier: None, turn })
             }
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && icmp => {
                 Self::ping(protocol, family)
@@ -51,7 +54,8 @@ impl Socket {
         };
         match open() {
             Ok((socket, identifier)) => {
-                Ok(Self { socket, family, header_included: false, identifier: Some(identifier) })
+                let (identifier, turn) = (Some(identifier), Turn::default());
+                Ok(Self { socket, family, header_included: false, identifier, turn })
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied) => {
                 Err(Error::NotPermitted(MEND_PING))
@@ -88,6 +92,7 @@ impl crate::RawIp for Socket {
             let len = payload.len();
             return Poll::Ready(Err(Error::MessageTooLarge { len, max: MAX_PAYLOAD }));
         }
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().send_to(payload, (dst, 0)) {
                 Ok(_) => return Poll::Ready(Ok(())),
@@ -124,6 +129,7 @@ impl Socket {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<Result<(usize, IpAddr), Error>> {
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().recv_from(buf) {
                 Ok((len, src)) => return Poll::Ready(Ok((len, src.ip()))),

@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -12,6 +12,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
 
 use super::error;
+use super::turn::Turn;
 use crate::{Error, IpVersion};
 
 /// An open connection.
@@ -22,6 +23,7 @@ pub(super) struct Stream {
     remote: SocketAddr,
     read_shut: bool,
     write_shut: bool,
+    turn: Turn,
 }
 
 impl Stream {
@@ -34,7 +36,8 @@ impl Stream {
         // As in the smoltcp backend: callers write whole messages.
         socket.get_ref().set_nodelay(true).map_err(error)?;
         let local = socket.get_ref().local_addr().map_err(error)?;
-        Ok(Self { socket: Some(socket), local, remote, read_shut: false, write_shut: false })
+        let (read_shut, write_shut, turn) = (false, false, Turn::default());
+        Ok(Self { socket: Some(socket), local, remote, read_shut, write_shut, turn })
     }
 
     fn socket(&mut self) -> Result<Pin<&mut Async<TcpStream>>, Error> {
@@ -55,6 +58,7 @@ impl AsyncRead for Stream {
         if self.read_shut {
             return Poll::Ready(Ok(0));
         }
+        ready!(self.turn.poll(cx));
         self.socket()?.poll_read(cx, buf).map_err(wrap)
     }
 }
@@ -68,6 +72,7 @@ impl AsyncWrite for Stream {
         if self.write_shut {
             return Poll::Ready(Err(Error::Closed.into()));
         }
+        ready!(self.turn.poll(cx));
         self.socket()?.poll_write(cx, buf).map_err(wrap)
     }
 

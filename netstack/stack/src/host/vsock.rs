@@ -10,6 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::error;
+use super::turn::Turn;
 use crate::vsock::{Vsock, VsockStream};
 use crate::{BoxFuture, Error};
 
@@ -53,6 +54,7 @@ struct Stream {
     socket: Async<Socket>,
     peer: (u32, u32),
     read_shut: bool,
+    turn: Turn,
 }
 
 impl Stream {
@@ -65,7 +67,7 @@ impl Stream {
         }
         match socket.get_ref().take_error()? {
             Some(failed) => Err(failed),
-            None => Ok(Self { socket, peer: (cid, port), read_shut: false }),
+            None => Ok(Self { socket, peer: (cid, port), read_shut: false, turn: Turn::default() }),
         }
     }
 }
@@ -86,6 +88,7 @@ impl AsyncRead for Stream {
         if self.read_shut {
             return Poll::Ready(Ok(0));
         }
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().read(buf) {
                 Err(failed) if failed.kind() == io::ErrorKind::WouldBlock => {}
@@ -103,6 +106,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.turn.poll(cx));
         loop {
             match self.socket.get_ref().write(buf) {
                 Err(failed) if failed.kind() == io::ErrorKind::WouldBlock => {}

@@ -15,8 +15,10 @@ pub enum Coding {
     Zstd,
 }
 
-/// How many codings one content may be in. Each costs a window of memory; more than one is rare already.
+/// How many codings one content may be in; more than one is rare already.
 pub const MOST_CODINGS: usize = 2;
+/// How many of these may have a window of MiBs (`br`, `zstd`); those of the others have 32 KiB.
+pub const MOST_LARGE_WINDOWS: usize = 1;
 
 /// The codings in the order in which they were applied, from the values of all fields `Content-Encoding`.
 ///
@@ -44,13 +46,19 @@ pub fn codings<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Cod
         }
         codings.push(coding);
     }
-    Ok(codings)
+    let large = codings.iter().filter(|coding| matches!(coding, Coding::Brotli | Coding::Zstd));
+    match large.count() > MOST_LARGE_WINDOWS {
+        true => Err(Error::TooLarge),
+        false => Ok(codings),
+    }
 }
 
 /// Why a content cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
+    /// More than [`MOST_LARGE_WINDOWS`].
+    TooLarge,
     /// More than [`MOST_CODINGS`].
     TooMany,
     /// No coding of this name is known.
@@ -63,6 +71,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooLarge => {
+                f.write_str("the content is in several codings with large windows (br, zstd)")
+            }
             Self::TooMany => write!(f, "the content is in more than {MOST_CODINGS} codings"),
             Self::Unknown { name } => {
                 write!(f, "the content is in the coding `{name}`, which was not asked for")
@@ -85,6 +96,10 @@ mod tests {
         assert_eq!(of(&["gzip , BR"]), Ok(vec![Coding::Gzip, Coding::Brotli]));
         assert_eq!(of(&["x-gzip", "", ",zstd,"]), Ok(vec![Coding::Gzip, Coding::Zstd]));
         assert_eq!(of(&["gzip,gzip", "gzip"]), Err(Error::TooMany));
+        assert_eq!(of(&["gzip, br"]), Ok(vec![Coding::Gzip, Coding::Brotli]));
+        for both in ["br, zstd", "zstd, br", "br, br", "zstd,zstd"] {
+            assert_eq!(of(&[both]), Err(Error::TooLarge), "{both}");
+        }
         assert_eq!(of(&["compress"]), Err(Error::Unknown { name: "compress".into() }));
     }
 }

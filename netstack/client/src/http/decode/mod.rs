@@ -4,8 +4,10 @@
 //! | coding | library | memory |
 //! |---|---|---|
 //! | gzip, deflate | flate2 over miniz_oxide | 32 KiB |
-//! | br | brotli-decompressor | up to 16 MiB, as the content says (RFC 7932 §9.1) |
-//! | zstd | ruzstd | up to [`zstd::WINDOW`] and a block |
+//! | br | brotli-decompressor | up to 16 MiB, as the content says (RFC 7932 §9.1), and half of that while it grows |
+//! | zstd | ruzstd | up to [`zstd::WINDOW`] and a block, and as much again twice while it grows |
+//!
+//! A content that wants more than the machine has is refused. (Of `br` and `zstd` there is one in a chain at most.)
 
 mod brotli;
 mod deflate;
@@ -18,10 +20,25 @@ use proto::coding::Coding;
 pub const MOST_EXPANSION: u64 = 200;
 /// … and to this many octets anyway: what is small harms nobody.
 pub const ANY_SIZE: u64 = 16 << 20;
+/// Memory that a large window leaves to everything else. A machine without any ends, which no content may bring about.
+const LEFT: usize = 4 << 20;
+/// Windows from here on are large.
+const LARGE: usize = 1 << 20;
 /// Octets decoded at once.
 const CHUNK: usize = 64 * 1024;
 /// Octets between two decoders.
 const BETWEEN: usize = 16 * 1024;
+
+/// Whether there is memory for so many octets, and some more.
+fn fits(octets: usize) -> bool {
+    octets < LARGE || Vec::<u8>::new().try_reserve_exact(octets.saturating_add(LEFT)).is_ok()
+}
+
+fn too_large(coding: &str) -> String {
+    format!(
+        "{coding}: the content wants a larger window than there is memory for: give the machine more"
+    )
+}
 
 /// One decoder: takes octets from the front of `input`, puts octets at the front of `out`.
 trait Decoder: Send {
@@ -106,6 +123,10 @@ impl Chain {
     /// # Errors
     /// What is wrong with the content.
     pub fn pull(&mut self, bounded: bool) -> Result<Pull, String> {
+        // nothing at all is the encoding of nothing, as some servers have it
+        if self.pushed == 0 && self.stages.first().is_some_and(|stage| stage.end) {
+            return Ok(Pull::End);
+        }
         let mut out = vec![0; CHUNK];
         let pull = pull(&mut self.stages, &mut out)?;
         let Some(len) = pull else { return Ok(Pull::Hungry) };

@@ -3,7 +3,7 @@
 //! The library decodes blocks that are whole, as many as it is given; one at a time keeps what it holds to a window
 //! and a block, however small their encodings are.
 
-use super::{Decoded, Decoder};
+use super::{Decoded, Decoder, fits, too_large};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::io::Read as _;
 
@@ -18,8 +18,9 @@ const CHECKSUM: usize = 4;
 /// Frames, one behind the other.
 pub struct Zstd {
     decoder: FrameDecoder,
-    /// Encoded octets that are no whole piece yet.
+    /// Encoded octets, those before `at` used already: pieces are small, and to move the rest for each takes long.
     buf: Vec<u8>,
+    at: usize,
     part: Part,
 }
 
@@ -37,7 +38,7 @@ enum Part {
 
 /// What a frame begins with.
 enum Header {
-    Frame { len: usize, checksum: bool },
+    Frame { len: usize, checksum: bool, window: u64 },
     Skippable { len: usize, content: u64 },
 }
 
@@ -45,17 +46,22 @@ impl Zstd {
     pub fn new() -> Self {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(WINDOW);
-        Self { decoder, buf: Vec::new(), part: Part::Start }
+        Self { decoder, buf: Vec::new(), at: 0, part: Part::Start }
     }
 
     /// Does one piece; `false`: it is not whole yet.
     fn advance(&mut self) -> Result<bool, String> {
         let failed = |error: &dyn core::fmt::Display| format!("zstd: {error}");
+        let buf = &self.buf[self.at..];
         let used = match self.part {
-            Part::Start | Part::Between => match header(&self.buf)? {
+            Part::Start | Part::Between => match header(buf)? {
                 None => return Ok(false),
-                Some(Header::Frame { len, checksum }) => {
-                    self.decoder.init(&self.buf[..len]).map_err(|error| failed(&error))?;
+                Some(Header::Frame { len, checksum, window }) => {
+                    // the decoder doubles it when the first block is added, and holds both meanwhile
+                    if window <= WINDOW && !fits(3 * window as usize) {
+                        return Err(too_large("zstd"));
+                    }
+                    self.decoder.init(&buf[..len]).map_err(|error| failed(&error))?;
                     self.part = Part::Blocks { checksum };
                     len
                 }
@@ -65,9 +71,9 @@ impl Zstd {
                 }
             },
             Part::Blocks { checksum } => {
-                let Some(len) = block_len(&self.buf, checksum) else { return Ok(false) };
+                let Some(len) = block_len(buf, checksum) else { return Ok(false) };
                 let one = BlockDecodingStrategy::UptoBlocks(1);
-                let decoded = self.decoder.decode_blocks(&self.buf[..len], one);
+                let decoded = self.decoder.decode_blocks(&buf[..len], one);
                 if decoded.map_err(|error| failed(&error))? {
                     self.part = Part::Between;
                 }
@@ -77,14 +83,14 @@ impl Zstd {
                 self.part = Part::Between;
                 0
             }
-            Part::Skipped(_) if self.buf.is_empty() => return Ok(false),
+            Part::Skipped(_) if buf.is_empty() => return Ok(false),
             Part::Skipped(left) => {
-                let len = usize::try_from(left).unwrap_or(usize::MAX).min(self.buf.len());
+                let len = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
                 self.part = Part::Skipped(left - len as u64);
                 len
             }
         };
-        self.buf.drain(..used);
+        self.at += used;
         Ok(true)
     }
 
@@ -107,7 +113,7 @@ impl Decoder for Zstd {
             }
             if self.part == Part::Between {
                 self.check()?;
-                if end && self.buf.is_empty() && input.is_empty() {
+                if end && self.buf.len() == self.at && input.is_empty() {
                     return Ok(Decoded::End);
                 }
             }
@@ -115,6 +121,8 @@ impl Decoder for Zstd {
                 if input.is_empty() {
                     return Ok(Decoded::Octets(0));
                 }
+                self.buf.drain(..self.at);
+                self.at = 0;
                 self.buf.extend_from_slice(input);
                 *input = &[];
             }
@@ -122,7 +130,7 @@ impl Decoder for Zstd {
     }
 }
 
-/// RFC 8878 §3.1; `None`: more is needed.
+/// RFC 8878 §3.1.1; `None`: more is needed.
 fn header(octets: &[u8]) -> Result<Option<Header>, String> {
     let Some((magic, rest)) = octets.split_first_chunk::<4>() else { return Ok(None) };
     if u32::from_le_bytes(*magic) & !0xf == SKIPPABLE {
@@ -139,7 +147,23 @@ fn header(octets: &[u8]) -> Result<Option<Header>, String> {
     let size = [usize::from(single), 2, 4, 8][usize::from(descriptor >> 6)];
     let len = 5 + window + dictionary + size;
     let checksum = descriptor >> 2 & 1 == 1;
-    Ok((octets.len() >= len).then_some(Header::Frame { len, checksum }))
+    if octets.len() < len {
+        return Ok(None);
+    }
+    let window = match single {
+        false => {
+            let (exponent, mantissa) = (rest[1] >> 3, u64::from(rest[1] & 7));
+            let base = 1_u64 << (10 + exponent);
+            base + base / 8 * mantissa
+        }
+        // all of the content, whose size in two octets counts from 256
+        true => {
+            let field = &octets[len - size..len];
+            let size = field.iter().rev().fold(0, |sum, octet| sum << 8 | u64::from(*octet));
+            size.saturating_add(if field.len() == 2 { 256 } else { 0 })
+        }
+    };
+    Ok(Some(Header::Frame { len, checksum, window }))
 }
 
 /// The octets of a block, and of the checksum behind the last; `None`: more is needed. RFC 8878 §3.1.1.2.

@@ -170,17 +170,13 @@ impl ServerCertVerifier for Verifier {
                 Err(fault) => faults.push(fault),
             }
         }
-        let reason = match faults.as_slice() {
-            [only] => only.reason().into(),
-            all => {
-                let all = self.rules.iter().zip(all);
-                let all: Vec<_> = all
-                    .map(|(rule, fault)| format!("{}: {}", rule.kind(), fault.reason()))
-                    .collect();
-                all.join("; ")
-            }
-        };
-        let refusal = Refusal::new(reason, &name.to_str(), leaf, &faults);
+        let reasons = self.rules.iter().zip(&faults);
+        let reasons: Vec<_> =
+            reasons.map(|(rule, fault)| format!("{}: {}", rule.kind(), fault.reason())).collect();
+        // without a clock no rule but `none` holds
+        let can_mend = now.as_secs() >= EARLIEST_SANE_CLOCK;
+        let mend = can_mend.then(|| refusal::mend(leaf, &faults, now)).flatten();
+        let refusal = Refusal::new(reasons.join("; "), &name.to_str(), leaf, &faults, mend);
         Err(CertificateError::Other(OtherError(Arc::new(refusal))).into())
     }
 

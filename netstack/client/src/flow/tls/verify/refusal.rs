@@ -14,12 +14,15 @@ use x509_cert::der::Decode as _;
 pub struct Fault {
     reason: String,
     certificate: CertificateDer<'static>,
+    /// It is for this name, and not for the one that was asked for.
+    other_name: Option<String>,
 }
 
 impl Fault {
     /// With this one.
     pub fn at(reason: impl Into<String>, certificate: &CertificateDer<'_>) -> Self {
-        Self { reason: reason.into(), certificate: certificate.clone().into_owned() }
+        let certificate = certificate.clone().into_owned();
+        Self { reason: reason.into(), certificate, other_name: None }
     }
 
     /// What webpki says of a chain.
@@ -37,6 +40,10 @@ impl Fault {
         let short = all().chain(anchors).find_map(|der| short_key(der).map(|text| (der, text)));
         match (&error, short) {
             (Error::InvalidSignatureForPublicKey, Some((der, text))) => Self::at(text, der),
+            (Error::CertNotValidForName(context), _) => {
+                let other_name = context.presented.iter().find_map(|name| dns_name(name));
+                Self { other_name, ..Self::at(words(&error, leaf, intermediates), leaf) }
+            }
             _ => Self::at(words(&error, leaf, intermediates), offender),
         }
     }
@@ -45,6 +52,27 @@ impl Fault {
     pub fn reason(&self) -> &str {
         &self.reason
     }
+}
+
+/// A whole name in webpki's own form, `DnsName("web.test")`.
+fn dns_name(presented: &str) -> Option<String> {
+    let name = presented.strip_prefix("DnsName(\"")?.strip_suffix("\")")?;
+    let stands = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+    (name.len() <= 253 && name.bytes().all(stands)).then(|| name.into())
+}
+
+/// What would let a refused certificate pass, if anything would: a pin still wants name, dates and a long key.
+pub fn mend(leaf: &CertificateDer<'_>, faults: &[Fault], now: UnixTime) -> Option<String> {
+    if short_key(leaf).is_some() || !in_force(leaf, now) {
+        return None;
+    }
+    if let Some(name) = faults.iter().find_map(|fault| fault.other_name.as_ref()) {
+        return Some(format!("--tls-name={name} would ask for the server that it is for"));
+    }
+    let pin = authenticator::base64(&digest(Hash::Sha256, &public_key(leaf)?));
+    Some(format!(
+        "--tls-authenticator=key-fp:SHA256:{pin} would pin the server's key, name and dates still checked"
+    ))
 }
 
 fn in_force(der: &CertificateDer<'_>, now: UnixTime) -> bool {
@@ -139,27 +167,29 @@ pub struct Refusal {
     reason: String,
     name: String,
     shown: String,
-    pin: Option<String>,
+    mend: Option<String>,
 }
 
 impl Refusal {
-    /// Of a server that should be `name`: the reasons of all rules.
-    pub fn new(reason: String, name: &str, leaf: &CertificateDer<'_>, faults: &[Fault]) -> Self {
+    /// Of a server that should be `name`: the reasons of all rules, and what would help.
+    pub fn new(
+        reason: String,
+        name: &str,
+        leaf: &CertificateDer<'_>,
+        faults: &[Fault],
+        mend: Option<String>,
+    ) -> Self {
         let shown = faults.first().map_or(leaf, |fault| &fault.certificate);
-        let pin = public_key(leaf).map(|key| authenticator::base64(&digest(Hash::Sha256, &key)));
-        Self { reason, name: printable(name), shown: describe(shown), pin }
+        Self { reason, name: printable(name), shown: describe(shown), mend }
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, name, shown, pin } = self;
+        let Self { reason, name, shown, mend } = self;
         write!(f, "the certificate for {name} is refused: {reason} ({shown}")?;
-        if let Some(pin) = pin {
-            write!(
-                f,
-                "; --tls-authenticator=key-fp:SHA256:{pin} would pin the server's key, name and dates still checked"
-            )?;
+        if let Some(mend) = mend {
+            write!(f, "; {mend}")?;
         }
         f.write_str(")")
     }

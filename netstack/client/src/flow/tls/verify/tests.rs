@@ -137,6 +137,43 @@ fn a_refusal_shows_the_certificate_and_how_to_pin_it() {
 }
 
 #[test]
+fn a_refusal_names_its_rule_and_only_what_would_help() {
+    let authority = authority();
+    let good = leaf(&authority, "web.test", -YEAR, YEAR);
+    let expired = leaf(&authority, "web.test", -YEAR, -86_400);
+    let lonely = self_signed();
+    for (authenticators, made, name, now, rule, help) in [
+        (vec![], &good, "web.test", NOW, "the bundled roots: ", Some("--tls-authenticator=")),
+        (
+            vec![anchor(&authority)],
+            &good,
+            "other.test",
+            NOW,
+            "trust-anchor: ",
+            Some("--tls-name=web.test "),
+        ),
+        (vec![key_pin(&good)], &good, "other.test", NOW, "key-fp: ", Some("--tls-name=web.test ")),
+        (
+            vec![certificate_pin(&lonely)],
+            &good,
+            "web.test",
+            NOW,
+            "cert-fp: ",
+            Some("--tls-authenticator="),
+        ),
+        (vec![anchor(&authority)], &expired, "web.test", NOW, "trust-anchor: ", None),
+        (vec![key_pin(&good)], &good, "web.test", 86_400, "key-fp: ", None),
+    ] {
+        let text = refusal(&authenticators, made, name, now);
+        assert!(text.contains(&format!("is refused: {rule}")), "{text}");
+        match help {
+            Some(help) => assert!(text.contains(help), "{text} lacks {help}"),
+            None => assert!(!text.contains(" would "), "{text}"),
+        }
+    }
+}
+
+#[test]
 fn no_date_is_checked_by_a_clock_that_was_never_set() {
     let authority = authority();
     let good = leaf(&authority, "web.test", -YEAR, YEAR);

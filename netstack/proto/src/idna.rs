@@ -1,7 +1,8 @@
 //! Host names of all scripts as DNS knows them: punycode (RFC 3492) behind `xn--` (RFC 5890).
 //!
 //! **Not** here: the mappings of UTS 46 beyond lower case, which take tables of 200 KB. A name that would need them
-//! (decomposed letters, full width) is refused; as everybody writes names, it does not.
+//! (decomposed letters, full width) is refused; as everybody writes names, it does not. Nor joiners (RFC 5892 §A.1),
+//! which few names have.
 
 use core::fmt::Write as _;
 
@@ -19,7 +20,8 @@ pub fn to_ascii(name: &str) -> Option<String> {
             out += label;
             continue;
         }
-        if !label.chars().all(stands_in_names) {
+        // RFC 5891 §4.2.3.2: a mark is of the letter before it
+        if !label.chars().all(stands_in_names) || label.starts_with(is_mark) {
             return None;
         }
         write!(out, "xn--{}", punycode(label)?).ok()?;
@@ -27,12 +29,27 @@ pub fn to_ascii(name: &str) -> Option<String> {
     Some(out)
 }
 
-/// RFC 5892 takes letters, digits and marks in their composed, lower-case, ordinary-width form. Marks that are no
-/// letters of any script compose with letters: names of this program come composed.
+/// RFC 5892 takes letters, digits and marks in their composed, lower-case, ordinary-width form. Vowel signs are letters to
+/// Unicode; other marks are here where no letter is composed with them. Those of Latin compose: names of this program
+/// come composed.
 fn stands_in_names(character: char) -> bool {
     let compatibility =
         matches!(u32::from(character), 0xf900..=0xfaff | 0xfb00..=0xfdff | 0xfe70..=0xffef);
-    character == '-' || (character.is_alphanumeric() && !compatibility)
+    character == '-' || is_mark(character) || (character.is_alphanumeric() && !compatibility)
+}
+
+/// Marks that are no letters, by script: they change a consonant (nukta), take its vowel (virama) or tell its tone.
+fn is_mark(character: char) -> bool {
+    matches!(u32::from(character),
+        // Hebrew, Arabic: points
+        0x05b0..=0x05bd | 0x05bf | 0x05c1..=0x05c2 | 0x064b..=0x0652 | 0x0656..=0x0658
+        // Devanagari, Bengali, Gurmukhi, Gujarati, Oriya
+        | 0x093c | 0x094d | 0x0951..=0x0952 | 0x09bc | 0x09cd | 0x0a3c | 0x0a4d | 0x0abc | 0x0acd | 0x0b3c | 0x0b4d
+        // Tamil, Telugu, Kannada, Malayalam, Sinhala
+        | 0x0bcd | 0x0c3c | 0x0c4d | 0x0cbc | 0x0ccd | 0x0d3b..=0x0d3c | 0x0d4d | 0x0dca
+        // Thai, Lao, Tibetan, Myanmar, Khmer
+        | 0x0e3a | 0x0e47..=0x0e4e | 0x0eba | 0x0ec8..=0x0ecd | 0x0f39 | 0x0f84 | 0x1037 | 0x1039..=0x103a
+        | 0x1087..=0x108d | 0x17c6..=0x17d3 | 0x17dd)
 }
 
 const BASE: u32 = 36;
@@ -121,6 +138,12 @@ mod tests {
             // RFC 3492 §7.1 (B), (F)
             ("他们为什么不说中文", "xn--ihqwcrb4cv8a8dqg056pqjye"),
             ("למההםפשוטלאמדבריםעברית", "xn--4dbcagdahymbxekheh6e0a7fei0b"),
+            // nukta, virama, tones; by others' encoders
+            ("हिन्दी", "xn--j2bd4cyah0f"),
+            ("मराठी.भारत", "xn--d2b1ag0dl.xn--h2brj9c"),
+            ("தமிழ்", "xn--rlcus7b3d"),
+            ("ไม่มี", "xn--y3ca4dvcva"),
+            ("မြန်မာ", "xn--7idjb0f4ck"),
             ("plain", "plain"),
         ] {
             assert_eq!(to_ascii(name).as_deref(), Some(ascii), "{name}");
@@ -129,7 +152,8 @@ mod tests {
 
     #[test]
     fn what_no_name_holds_is_refused() {
-        for name in ["mu\u{308}nchen", "a\u{200d}é", "☃.net", "ｅxample", "é b", "é/", "é@b"]
+        for name in
+            ["mu\u{308}nchen", "a\u{200d}é", "\u{94d}क", "☃.net", "ｅxample", "é b", "é/", "é@b"]
         {
             assert_eq!(to_ascii(name), None, "{name}");
         }

@@ -123,7 +123,7 @@ const TARGET: &str = "target";
 
 fn aim(config: &mut Config, value: String) -> Result<(), Error> {
     if config.target.is_some() {
-        return Err(Error::SecondTarget { text: value });
+        return Err(Error::SecondTarget { text: proto::target::masked(&value) });
     }
     let target = value.parse();
     config.target = Some(

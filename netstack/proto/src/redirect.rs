@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  301, 302   POST becomes GET, the rest stays as it is
-//!  303        all but HEAD becomes GET
+//!  303        all but HEAD becomes GET, without the content
 //!  307, 308   all stays, the content too
 //! ```
 //!
@@ -28,6 +28,9 @@ impl Default for Rules {
         Self { most: MOST_REDIRECTS, downgrade: false }
     }
 }
+
+/// Octets of a `Location`; what others take as a URI, too (RFC 9110 §4.1 asks for 8000).
+pub const MOST_LOCATION: usize = 8 * 1024;
 
 /// The way so far.
 #[derive(Debug, Clone)]
@@ -70,26 +73,30 @@ impl Trail {
         }
         .to_string();
         let Some(location) = location.filter(|_| self.rules.most > 0) else { return Ok(None) };
+        if location.len() > MOST_LOCATION {
+            return Err(Error::TooLong { length: location.len() });
+        }
         let target = from.resolve(location).map_err(|error| {
             let shown = String::from_utf8_lossy(&location[..location.len().min(SHOWN)]);
             Error::Location { text: shown.escape_debug().to_string(), error }
         })?;
         match (&from.scheme, &target.scheme) {
             (Scheme::Https, Scheme::Http) if !self.rules.downgrade => {
-                return Err(Error::Downgrade { target: target.to_string() });
+                return Err(Error::Downgrade { target: shown(&target) });
             }
             (_, Scheme::Http | Scheme::Https) => {}
-            _ => return Err(Error::Scheme { target: target.to_string() }),
+            _ => return Err(Error::Scheme { target: shown(&target) }),
         }
         let (_, first) = &self.hops[0];
         let is_at_home = target.is_same_origin(first);
         // the same request once more would be answered so once more
         let bare = |target: &Target| Target { user: None, password: None, ..target.clone() };
         let again = self.hops.iter().any(|(known, hop)| *known == method && bare(hop) == target);
+        // the answer to a 303 is not what was asked with the content (RFC 9110 §15.4.4)
         let keeps_content = matches!(status, 307 | 308)
-            || self.hops.last().is_some_and(|(last, _)| *last == method);
+            || (status != 303 && self.hops.last().is_some_and(|(last, _)| *last == method));
         self.hops.push((method.clone(), target.clone()));
-        let way = || self.hops.iter().map(|(_, target)| target.to_string()).collect();
+        let way = || self.hops.iter().map(|(_, target)| shown(target)).collect();
         if again {
             return Err(Error::Loop { way: way() });
         }
@@ -100,8 +107,16 @@ impl Trail {
     }
 }
 
-/// Octets of a `Location` that an error shows.
+/// Octets of a `Location` or a target that an error shows.
 const SHOWN: usize = 200;
+
+fn shown(target: &Target) -> String {
+    let text = target.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
 
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +144,11 @@ pub enum Error {
         /// Where it leads.
         target: String,
     },
+    /// The `Location` has more octets than [`MOST_LOCATION`].
+    TooLong {
+        /// How many these are.
+        length: usize,
+    },
     /// More than the rules allow.
     TooMany {
         /// How many these are.
@@ -150,6 +170,12 @@ impl fmt::Display for Error {
             Self::Loop { way } => write!(f, "the redirects go round: {}", way.join(" → ")),
             Self::Scheme { target } => {
                 write!(f, "the redirect to {target} leaves HTTP: only http and https are followed")
+            }
+            Self::TooLong { length } => {
+                write!(
+                    f,
+                    "the redirect leads to a URI of {length} octets; at most {MOST_LOCATION} are followed"
+                )
             }
             Self::TooMany { most, way } => {
                 write!(f, "more than {most} redirects (--max-redirects): {}", way.join(" → "))
@@ -178,7 +204,8 @@ mod tests {
             ("HEAD", 302, "HEAD", true),
             ("POST", 303, "GET", false),
             ("PUT", 303, "GET", false),
-            ("HEAD", 303, "HEAD", true),
+            ("GET", 303, "GET", false),
+            ("HEAD", 303, "HEAD", false),
             ("POST", 307, "POST", true),
             ("POST", 308, "POST", true),
         ] {
@@ -224,6 +251,17 @@ mod tests {
             error.starts_with("more than 5 redirects (--max-redirects): http://h/0 → "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn long_locations_are_refused_and_long_targets_cut() {
+        let long = |len: usize| format!("http://h/{}", "x".repeat(len - 9));
+        let mut trail = trail("GET", "http://h/");
+        assert!(trail.follow(302, Some(long(MOST_LOCATION).as_bytes())).unwrap().is_some());
+        let error = trail.follow(302, Some(long(MOST_LOCATION + 1).as_bytes())).unwrap_err();
+        assert_eq!(error, Error::TooLong { length: MOST_LOCATION + 1 });
+        let error = trail.follow(302, Some(long(MOST_LOCATION).as_bytes())).unwrap_err();
+        assert!(matches!(error, Error::Loop { .. }) && error.to_string().len() < 500, "{error}");
     }
 
     #[test]

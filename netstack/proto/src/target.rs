@@ -216,12 +216,18 @@ impl Target {
         if scheme.needs_port() && port.is_none() {
             return Err(Error::NoPort { scheme: scheme.name().into() });
         }
+        let path = uri.path().as_str();
+        let path = match scheme {
+            // as curl and the browsers do; to other schemes a path may be a file's
+            Scheme::Http | Scheme::Https => without_dots(path),
+            _ => path.into(),
+        };
         let target = Self {
             user,
             password,
             host,
             port,
-            path: uri.path().as_str().into(),
+            path,
             query: uri.query().map(|query| query.as_str().into()),
             scheme,
         };
@@ -262,13 +268,24 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         if !text.contains("://") {
-            return Self::from_scp(text).ok_or_else(|| Error::NotATarget { text: text.into() });
+            return Self::from_scp(text).ok_or_else(|| Error::NotATarget { text: masked(text) });
         }
         let text = in_ascii(text)?;
         match Uri::parse(&*text) {
             Ok(uri) => Self::from_uri(&uri),
             Err(error) => Err(Error::Syntax { reason: error.to_string() }),
         }
+    }
+}
+
+/// `text`, which need not be a target, without what may be a password in it: an error can show it.
+pub fn masked(text: &str) -> String {
+    let start = text.find("//").map_or(0, |slashes| slashes + 2);
+    let end = text[start..].rfind('@').map(|at| start + at);
+    let colon = end.and_then(|end| text[start..end].find(':').map(|colon| start + colon));
+    match (colon, end) {
+        (Some(colon), Some(end)) => format!("{}:***{}", &text[..colon], &text[end..]),
+        _ => text.into(),
     }
 }
 
@@ -387,6 +404,28 @@ fn encode(out: &mut String, octets: &[u8], stands: impl Fn(u8) -> bool) {
             false => *out += &format!("%{octet:02X}"),
         }
     }
+}
+
+/// RFC 3986 §5.2.4: `.` is no segment, `..` takes back the one before it.
+fn without_dots(path: &str) -> String {
+    let Some(rest) = path.strip_prefix('/') else { return path.into() };
+    let mut out = Vec::new();
+    let mut segments = rest.split('/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(out.pop()),
+            segment => {
+                out.push(segment);
+                continue;
+            }
+        }
+        if is_last {
+            out.push("");
+        }
+    }
+    format!("/{}", out.join("/"))
 }
 
 fn user_information(authority: &Authority<'_>) -> Result<(Option<String>, Option<String>), Error> {
@@ -579,6 +618,38 @@ mod tests {
         assert_eq!(target.origin_form(), "/a%20b?c=d");
         assert_eq!(target.authority(), "example.com:8443");
         assert_eq!(target.to_string(), "https://me@example.com:8443/a%20b?c=d");
+    }
+
+    #[test]
+    fn a_webs_path_has_no_dots() {
+        for (path, without) in [
+            ("/a/b/../c", "/a/c"),
+            ("/../../a", "/a"),
+            ("/a/./b/.", "/a/b/"),
+            ("/a/..", "/"),
+            ("/a//../b", "/a/b"),
+            ("/..a/.b/...", "/..a/.b/..."),
+            ("", ""),
+        ] {
+            assert_eq!(parse(&format!("http://h{path}?/../q")).path, without, "{path}");
+        }
+        assert_eq!(parse("git://h/a/../b").path, "/a/../b");
+    }
+
+    #[test]
+    fn what_is_no_target_shows_no_password() {
+        for (text, masked) in [
+            ("http://u:pw@b/", "http://u:***@b/"),
+            ("git:hunter2@host:repo", "git:***@host:repo"),
+            ("http://u:p/w@x@b/", "http://u:***@b/"),
+            ("http://b:80/", "http://b:80/"),
+            ("git@host:repo", "git@host:repo"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(super::masked(text), masked);
+        }
+        let error = "git:hunter2@host:repo".parse::<Target>().unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("git:***@host"), "{error}");
     }
 
     #[test]

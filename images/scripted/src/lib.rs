@@ -20,6 +20,8 @@ pub enum Step {
     Send(Vec<u8>),
     /// Sends this, so many times.
     Repeat(Vec<u8>, usize),
+    /// Sends this without end, and throws away what comes meanwhile.
+    Flood(Vec<u8>),
     /// Sends this, an octet at a time.
     Drip(Vec<u8>, Duration),
     /// Says nothing more, whatever comes.
@@ -50,6 +52,15 @@ impl Script {
             Some(("h2", behaviour)) => Kind::Two(two::Two::new(behaviour)?),
             _ => return None,
         }))
+    }
+
+    /// Of a server that has taken so many connections before.
+    #[must_use]
+    pub fn behind(mut self, connections: usize) -> Self {
+        if let Kind::Two(two) = &mut self.0 {
+            two.set_before(connections);
+        }
+        self
     }
 
     /// What it does about `octets`.

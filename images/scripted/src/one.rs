@@ -15,6 +15,8 @@ pub struct One {
 }
 
 const MEMBER_OF_ZEROS: &[u8] = include_bytes!("zeros.gz");
+/// 64 of them, encoded once more.
+const ZEROS_TWICE: &[u8] = include_bytes!("zeros.gz.gz");
 
 impl One {
     pub fn proxy(refusal: &str) -> Self {
@@ -109,6 +111,30 @@ const RAW: &[u8] = &[0xcb, 0x48, 0xcd, 0xc9, 0xc9, 0xe7, 2, 0];
 const BROTLI: &[u8] = &[0x8b, 0x02, 0x80, b'h', b'e', b'l', b'l', b'o', b'\n', 0x03];
 const ZSTD: &[u8] =
     &[0x28, 0xb5, 0x2f, 0xfd, 0x20, 6, 0x31, 0, 0, b'h', b'e', b'l', b'l', b'o', b'\n'];
+
+/// Zeros by brotli, with a window of 16 MiB: RFC 7932 §9.1, stored meta-blocks of 64 KiB.
+fn brotli(len: usize) -> Vec<Step> {
+    const BLOCK: usize = 1 << 16;
+    let stored = |start: &[u8]| [start, &[0; BLOCK]].concat();
+    vec![
+        send("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nConnection: close\r\n\r\n"),
+        Step::Send(stored(&[0x8f, 0xff, 0xff])),
+        Step::Repeat(stored(&[0xf8, 0xff, 0x0f]), len / BLOCK - 1),
+        Step::Send(vec![3]),
+        Step::Close,
+    ]
+}
+
+/// Zeros by zstd, with a window of 8 MiB: RFC 8878 §3.1.1, so many blocks of 128 KiB.
+fn zstd(blocks: u32) -> Vec<u8> {
+    let mut octets = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 13 << 3];
+    for block in 1..=blocks {
+        let header = (1 << 17) << 3 | 1 << 1 | u32::from(block == blocks);
+        octets.extend(&header.to_le_bytes()[..3]);
+        octets.push(0);
+    }
+    octets
+}
 
 fn answer(path: &str, head: &str, body: &[u8]) -> Vec<Step> {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -211,11 +237,30 @@ fn answer(path: &str, head: &str, body: &[u8]) -> Vec<Step> {
         "/bad-name" => vec![send("HTTP/1.1 200 OK\r\nX Y: a\r\nContent-Length: 0\r\n\r\n")],
         "/bad-status" => vec![send("HTTP/1.1 2000 OK\r\n\r\n")],
         "/bad-version" => vec![send("HTTP/3.1 200 OK\r\n\r\n")],
-        "/fields" => vec![
+        "/many-fields" | "/too-many-fields" => vec![
             send("HTTP/1.1 200 OK\r\n"),
-            Step::Repeat(b"X-Flood: water\r\n".to_vec(), 150),
-            send("Content-Length: 0\r\n\r\n"),
+            Step::Repeat(b"X: y\r\n".to_vec(), if path == "/many-fields" { 1000 } else { 5000 }),
+            send("Content-Length: 6\r\n\r\nhello\n"),
         ],
+        "/folded" => {
+            vec![send("HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\n  c\r\nContent-Length: 6\r\n\r\nhello\n")]
+        }
+        "/redirect-that-stalls" => vec![
+            send("HTTP/1.1 302 Found\r\nLocation: /hello\r\nContent-Length: 100\r\n\r\nelse"),
+            Step::Hold,
+        ],
+        "/long-location" => vec![send(&format!(
+            "HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n",
+            "x".repeat(9000)
+        ))],
+        "/gzip-of-nothing" => encoded("gzip", b""),
+        "/deflate-and-more" => encoded("deflate", &[ZLIB, &[0; 1 << 20]].concat()),
+        "/flood" => vec![send("HTTP/1.1 200 OK\r\n\r\n"), Step::Flood(vec![b'x'; 4096])],
+        // windows as large as they may be, and contents that fill them: stored blocks, one octet many times
+        "/br-large" => brotli(17 << 20),
+        "/zstd-large" => encoded("zstd", &zstd(100)),
+        "/large-in-large" => encoded("zstd, br", BROTLI),
+        "/bomb-in-gzip" => encoded("gzip, gzip", ZEROS_TWICE),
         "/field-flood" => {
             vec![send("HTTP/1.1 200 OK\r\n"), Step::Repeat(b"X-Flood: water\r\n".repeat(64), 4096)]
         }

@@ -5,12 +5,15 @@ use crate::Step;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+/// No kind of frame that anybody knows (RFC 9113 §5.5).
+const UNKNOWN: u8 = 0xbe;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -23,13 +26,20 @@ pub struct Two {
     behaviour: &'static str,
     buf: Vec<u8>,
     greeted: bool,
+    /// Connections to the same server before this one.
+    before: usize,
     /// Requests so far.
     requests: u32,
     /// Streams whose content is not whole yet, with what came of it.
     open: Vec<(u32, usize)>,
+    /// Streams that wait for all others.
+    waiting: Vec<u32>,
 }
 
-const BEHAVIOURS: [&str; 22] = [
+/// How many requests `barrier` wants to have at once.
+const AT_ONCE: usize = 50;
+
+const BEHAVIOURS: [&str; 28] = [
     "hello",
     "length",
     "trailers",
@@ -37,10 +47,16 @@ const BEHAVIOURS: [&str; 22] = [
     "interim-flood",
     "goaway",
     "goaway-late",
+    "goaway-once",
     "reset",
     "refused",
+    "refused-once",
+    "barrier",
+    "data-flood",
     "settings-flood",
     "ping-flood",
+    "priority-flood",
+    "unknown-flood",
     "garbage",
     "silent",
     "mute",
@@ -57,7 +73,19 @@ const BEHAVIOURS: [&str; 22] = [
 impl Two {
     pub fn new(behaviour: &str) -> Option<Self> {
         let behaviour = BEHAVIOURS.into_iter().find(|known| *known == behaviour)?;
-        Some(Self { behaviour, buf: Vec::new(), greeted: false, requests: 0, open: Vec::new() })
+        Some(Self {
+            behaviour,
+            buf: Vec::new(),
+            greeted: false,
+            before: 0,
+            requests: 0,
+            open: Vec::new(),
+            waiting: Vec::new(),
+        })
+    }
+
+    pub fn set_before(&mut self, before: usize) {
+        self.before = before;
     }
 
     pub fn handle(&mut self, octets: &[u8]) -> Vec<Step> {
@@ -139,13 +167,31 @@ impl Two {
             }
             "interim-flood" => {
                 let interim = frame(HEADERS, END_HEADERS, stream, &literal(":status", "103"));
-                vec![Step::Repeat(interim.repeat(16), 4096), Step::Hold]
+                vec![Step::Flood(interim.repeat(128))]
             }
             "goaway" => vec![send(GOAWAY, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 11]), Step::Close],
             // answers the first request, and takes no more
             "goaway-late" => {
                 let last = [&stream.to_be_bytes()[..], &[0; 4]].concat();
                 vec![send(GOAWAY, 0, 0, &last), head, hello, Step::Close]
+            }
+            "goaway-once" if self.before == 0 => {
+                vec![send(GOAWAY, 0, 0, &[0; 8]), Step::Close]
+            }
+            "refused-once" if self.before == 0 => vec![send(RST_STREAM, 0, stream, &[0, 0, 0, 7])],
+            // answers nobody before all are there
+            "barrier" => {
+                self.waiting.push(stream);
+                if self.waiting.len() < AT_ONCE {
+                    return Vec::new();
+                }
+                let answers = core::mem::take(&mut self.waiting).into_iter();
+                answers
+                    .flat_map(|stream| {
+                        let head = send(HEADERS, END_HEADERS, stream, OK);
+                        [head, send(DATA, END_STREAM, stream, b"hello\n")]
+                    })
+                    .collect()
             }
             "reset" => vec![
                 head,
@@ -156,12 +202,12 @@ impl Two {
             "reset-flood" => {
                 vec![Step::Repeat(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]), 4096), Step::Hold]
             }
-            "settings-flood" => {
-                vec![Step::Repeat(frame(SETTINGS, 0, 0, &[]).repeat(64), 1024), Step::Hold]
+            "settings-flood" => vec![Step::Flood(frame(SETTINGS, 0, 0, &[]).repeat(256))],
+            "ping-flood" => vec![Step::Flood(frame(PING, 0, 0, &[7; 8]).repeat(256))],
+            "priority-flood" => {
+                vec![Step::Flood(frame(PRIORITY, 0, stream, &[0, 0, 0, 0, 1]).repeat(256))]
             }
-            "ping-flood" => {
-                vec![Step::Repeat(frame(PING, 0, 0, &[7; 8]).repeat(64), 1024), Step::Hold]
-            }
+            "unknown-flood" => vec![Step::Flood(frame(UNKNOWN, 0, 0, &[0; 4096]))],
             "mute" => vec![Step::Hold],
             "continuation-flood" => vec![
                 send(HEADERS, 0, stream, OK),
@@ -174,6 +220,10 @@ impl Two {
             "large-frame" => vec![head, send(DATA, END_STREAM, stream, &[b'x'; 20_000])],
             "endless" => {
                 vec![head, Step::Repeat(frame(DATA, 0, stream, &[b'x'; 16_000]), 64), Step::Hold]
+            }
+            // the first; what further ones ask for is never said
+            "data-flood" if self.requests == 1 => {
+                vec![head, Step::Flood(frame(DATA, 0, stream, &[b'x'; 16_000]))]
             }
             "push" => {
                 let promise = [&2_u32.to_be_bytes()[..], &[0x82, 0x84, 0x86]].concat();

@@ -34,6 +34,7 @@ pub struct World {
     leaves: BTreeMap<String, Arc<Leaf>>,
     ports: BTreeMap<String, u16>,
     connections: Arc<AtomicUsize>,
+    flooded: Arc<AtomicUsize>,
 }
 
 struct Leaf {
@@ -67,6 +68,7 @@ impl World {
             leaves: BTreeMap::new(),
             ports: BTreeMap::new(),
             connections: Arc::default(),
+            flooded: Arc::default(),
         }
     }
 
@@ -154,6 +156,11 @@ impl World {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Octets that scripts could send of what has no end.
+    pub fn flooded(&self) -> usize {
+        self.flooded.load(Ordering::Relaxed)
+    }
+
     fn start(&mut self, peer: &str, port: u16) {
         if Script::named(plain(peer)).is_some() {
             return self.start_script(peer, port);
@@ -169,6 +176,7 @@ impl World {
             }
             "echo" => self.network.serve(&server, port, |stream| quietly(echo(stream))),
             "silent" => self.network.serve(&server, port, |stream| quietly(silent(stream))),
+            "flood" => self.network.serve(&server, port, |stream| quietly(flood(stream))),
             "garbage" => self.answer(port, b"220 ready when you are\r\n"),
             "short" => self.answer(port, b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort\n"),
             "chunk-cut" => {
@@ -207,14 +215,17 @@ impl World {
         // a proxy reaches the peers from a machine of its own
         let host = if name.starts_with("proxy-") { &self.proxy } else { &self.server };
         let (server, net, count) = (host.clone(), host.net.clone(), self.connections.clone());
+        let flooded = self.flooded.clone();
+        let before = AtomicUsize::new(0);
         self.network.serve(&server, port, move |stream| {
             count.fetch_add(1, Ordering::Relaxed);
-            let script = Script::named(&name).expect("it was asked for before");
-            let (net, tls) = (net.clone(), tls.clone());
+            let before = before.fetch_add(1, Ordering::Relaxed);
+            let script = Script::named(&name).expect("it was asked for before").behind(before);
+            let (net, tls, flooded) = (net.clone(), tls.clone(), flooded.clone());
             quietly(async move {
                 match tls {
-                    Some(tls) => play(script, tls.accept(stream).await?, &net).await,
-                    None => play(script, stream, &net).await,
+                    Some(tls) => play(script, tls.accept(stream).await?, &net, &flooded).await,
+                    None => play(script, stream, &net, &flooded).await,
                 }
             })
         });
@@ -307,6 +318,7 @@ async fn play(
     mut script: Script,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     net: &Stack<stack::sim::Port>,
+    flooded: &AtomicUsize,
 ) -> io::Result<()> {
     let mut buf = vec![0; 16 * 1024];
     loop {
@@ -321,6 +333,16 @@ async fn play(
                     for _ in 0..times {
                         stream.write_all(&octets).await?;
                     }
+                }
+                Step::Flood(octets) => {
+                    let (reads, mut writes) = futures_lite::io::split(stream);
+                    let flood = async {
+                        loop {
+                            writes.write_all(&octets).await?;
+                            flooded.fetch_add(octets.len(), Ordering::Relaxed);
+                        }
+                    };
+                    return futures_lite::future::or(drain(reads), flood).await;
                 }
                 Step::Drip(octets, every) => {
                     for octet in octets {
@@ -452,6 +474,12 @@ async fn silent(mut stream: TcpStream) -> io::Result<()> {
     let mut buf = [0; 4096];
     while stream.read(&mut buf).await? > 0 {}
     core::future::pending().await
+}
+
+async fn flood(mut stream: TcpStream) -> io::Result<()> {
+    loop {
+        stream.write_all(&[b'x'; 16_384]).await?;
+    }
 }
 
 /// Every line comes back reversed, as `openssl s_server -rev` does.

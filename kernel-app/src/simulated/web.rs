@@ -6,6 +6,7 @@ use super::{Left, Silent, boot_as};
 use crate::{Application, Call, Config, HttpConnector};
 use client::http::{Client, offer};
 use client::{Error, sink};
+use core::time::Duration;
 use futures_lite::StreamExt as _;
 use futures_lite::stream;
 use proto::target::Target;
@@ -96,8 +97,9 @@ fn a_hundred_requests_cost_one_handshake() {
 
 #[test]
 fn fifty_streams_share_one_connection() {
+    // that one answers nobody before it has fifty requests
     for line in
-        ["https://{h2-hello-tls}/ --tls-authenticator={trust}", "http://{h2-hello}/ --http=2"]
+        ["https://{h2-barrier-tls}/ --tls-authenticator={trust}", "http://{h2-barrier}/ --http=2"]
     {
         let (left, connections) = many(line, 50, true);
         assert_eq!(
@@ -128,6 +130,46 @@ fn a_connection_that_has_ended_is_opened_anew() {
     }
     let (left, connections) = many("http://{h2-goaway-late}/ --http=2", 5, false);
     assert_eq!((left.stdout.as_slice(), connections), (&b"5"[..], 5), "{}", left.stderr);
+}
+
+/// Asks for the target, reads a piece of its content, and then asks for something else again and again.
+struct Busy {
+    other: Target,
+}
+
+impl Application for Busy {
+    async fn speak(&self, call: Call<'_>) -> Result<(), Error> {
+        let connector = HttpConnector::new(call.connector, call.flows);
+        let client = Client::new(call.net, &connector, call.trace)
+            .with_version(call.config.http.version)
+            .with_flow(call.target, connector.connected(call.flow));
+        let mut unread = client.get(call.target).await?;
+        unread.body.chunk().await?;
+        for _ in 0..50 {
+            call.net.sleep(Duration::from_millis(10)).await;
+            let mut response = client.get(&self.other).await?;
+            response.body.collect(100).await?;
+        }
+        sink::write(call.stdout, b"done").await
+    }
+}
+
+#[test]
+fn a_content_that_nobody_reads_stays_with_the_server() {
+    // what is below may hold: buffers of the stack and of the machinery; or a window, too
+    for (line, other, most) in [
+        ("http://{web}/flood", "http://{web-other}/hello", 2 << 20),
+        ("http://{h2-data-flood}/ --http=2", "http://{h2-hello}/", 6 << 20),
+    ] {
+        let mut world = World::new();
+        let line = world.fill(line);
+        let busy = Busy { other: world.fill(other).parse().unwrap() };
+        let left =
+            boot_as(&busy, &mut world, proto_words(&line), Vec::new(), Box::new(Silent)).unwrap();
+        assert_eq!(left.stdout, b"done", "{}", left.stderr);
+        let flooded = world.flooded();
+        assert!((64 << 10..most).contains(&flooded), "{line}: {flooded} octets");
+    }
 }
 
 /// What `line` ends with, and the milliseconds that it took.

@@ -43,6 +43,8 @@ pub enum Peer {
     NotFound,
     /// An SSH server that says more and more lines before it says that it is one.
     SshFlood,
+    /// Sends octets without end, whatever comes.
+    Flood,
     /// An SSH server whose first packet would be 4 GiB long.
     SshHuge,
     /// A server of SSH 1.
@@ -68,6 +70,7 @@ impl Peer {
             "chunk-cut" => Self::ChunkCut,
             "not-found" => Self::NotFound,
             "ssh-flood" => Self::SshFlood,
+            "flood" => Self::Flood,
             "ssh-huge" => Self::SshHuge,
             "ssh-old" => Self::SshOld,
             "ssh-goodbye" => Self::SshGoodbye,
@@ -138,6 +141,7 @@ impl Peer {
                 drain(&mut stream);
             }
             Self::SshFlood => while stream.write_all(b"more to come\r\n").is_ok() {},
+            Self::Flood => while stream.write_all(&[b'x'; 65_536]).is_ok() {},
             Self::SshHuge => say(stream, b"SSH-2.0-x\r\n\xff\xff\xff\xff\x04\x14")?,
             Self::SshOld => say(stream, b"SSH-1.5-x\r\n")?,
             Self::SshGoodbye => say(stream, GOODBYE)?,
@@ -181,9 +185,9 @@ pub fn start_script(name: &str, leaf: &Leaf) -> Result<Option<u16>> {
     let port = listener.local_addr()?.port();
     let plain = plain.to_owned();
     thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
+        for (before, stream) in listener.incoming().flatten().enumerate() {
             let (tls, script) = (tls.clone(), Script::named(&plain));
-            thread::spawn(move || script.map(|script| play(script, stream, tls)));
+            thread::spawn(move || script.map(|script| play(script.behind(before), stream, tls)));
         }
     });
     Ok(Some(port))
@@ -227,6 +231,13 @@ fn play_over(
                 Step::Send(octets) => stream.write_all(&octets)?,
                 Step::Repeat(octets, times) => {
                     (0..times).try_for_each(|_| stream.write_all(&octets))?;
+                }
+                Step::Flood(octets) => {
+                    let mut unread = socket.try_clone()?;
+                    thread::spawn(move || drain(&mut unread));
+                    loop {
+                        stream.write_all(&octets)?;
+                    }
                 }
                 Step::Drip(octets, every) => {
                     for octet in octets {

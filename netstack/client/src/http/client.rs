@@ -1,6 +1,6 @@
 //! The client: requests in, answers out, over connections that it opens and keeps.
 
-use super::connection::{Connected, Interim, MOST_INTERIM, Sender, listen};
+use super::connection::{Connected, Interim, MOST_INTERIM, Sender, Unanswered, listen};
 use super::head;
 use super::pool::{Lease, Lent, Origin, Pool};
 use super::request::Request;
@@ -98,7 +98,8 @@ impl<'c> Client<'c> {
     /// from the request.
     ///
     /// A request that met the end of a connection which had served before is sent again, if that
-    /// cannot do anything twice.
+    /// cannot do anything twice; and once more over another connection where the server says that it
+    /// has not touched it.
     ///
     /// # Errors
     /// No connection, no answer in time, no HTTP: all but a status.
@@ -112,6 +113,8 @@ impl<'c> Client<'c> {
         let ended = async {
             while !self.executor.is_empty() {
                 self.executor.tick().await;
+                // a peer that goes on must not keep the limit from its turn
+                future::yield_now().await;
             }
         };
         within(&*self.net, CLOSING, ended).await;
@@ -121,6 +124,7 @@ impl<'c> Client<'c> {
         let fail =
             |cause| Error { stage: Stage::Exchange, target: request.target.to_string(), cause };
         let mut asks_first = request.asks_first();
+        let mut is_second = false;
         loop {
             let (mut lease, used) = self.lease(&request.target).await?;
             let sender = lease.sender();
@@ -142,7 +146,7 @@ impl<'c> Client<'c> {
             };
             let again = matches!(request.payload, Payload::Empty | Payload::Memory(_));
             let payload = request.payload.take().ok_or_else(|| {
-                fail(Cause::Unable("the content was a stream: it cannot be sent again".into()))
+                fail(Cause::Protocol("the content was a stream: it cannot be sent again".into()))
             })?;
             let upload = Upload::new(payload, gate, watch.clone(), self.trace.clone());
             let mut message = http::Request::from_parts(parts, upload);
@@ -156,16 +160,21 @@ impl<'c> Client<'c> {
                 || Cause::Limit { limit: "idle-timeout", after: self.idle.unwrap_or_default() };
             let answer = match sent.ok_or_else(|| fail(late()))? {
                 Ok(answer) => answer,
-                Err((_, Some(message))) if used => {
+                Err(Unanswered { message: Some(message), .. }) if used => {
                     request.payload = message.into_body().into_payload();
                     continue;
                 }
-                Err((Cause::CutShort(_) | Cause::Net(_), _))
+                Err(Unanswered { cause: Cause::CutShort(_) | Cause::Net(_), .. })
                     if used && again && request.method.is_idempotent() =>
                 {
                     continue;
                 }
-                Err((cause, _)) => return Err(fail(cause)),
+                Err(Unanswered { is_untouched: true, .. }) if again && !is_second => {
+                    is_second = true;
+                    lease.retire();
+                    continue;
+                }
+                Err(Unanswered { cause, .. }) => return Err(fail(cause)),
             };
             // RFC 9110 §10.1.1: it does not know expectations
             if answer.status() == StatusCode::EXPECTATION_FAILED && asks_first && again {
@@ -196,7 +205,8 @@ impl<'c> Client<'c> {
         let flood = async {
             interim.too_many().await;
             let text = format!("more than {MOST_INTERIM} interim answers (1xx) and no final one");
-            Err((Cause::Protocol(text), None))
+            let cause = Cause::Protocol(text);
+            Err(Unanswered { cause, message: None, is_untouched: false })
         };
         future::or(flood, sender.send(message)).await
     }

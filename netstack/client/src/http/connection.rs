@@ -15,7 +15,7 @@ use stack::Net;
 use std::sync::Arc;
 
 #[cfg(feature = "http2")]
-use hyper::client::conn::http2;
+use {crate::error::find_as, hyper::client::conn::http2};
 
 /// A flow over which HTTP is to be spoken.
 pub struct Connected {
@@ -42,8 +42,20 @@ pub(super) enum Sender {
     Two(http2::SendRequest<Upload>, Watch),
 }
 
-/// What hyper answers, or why not, with the request where it never left.
-pub(super) type Sent = Result<http::Response<Incoming>, (Cause, Option<http::Request<Upload>>)>;
+/// Fields of an answer of HTTP/1.1: as many as the buffer holds of an ordinary length.
+const MOST_FIELDS: usize = super::READ_BUFFER / 64;
+
+/// What hyper answers, or why not.
+pub(super) type Sent = Result<http::Response<Incoming>, Unanswered>;
+
+/// Why there is no answer.
+pub(super) struct Unanswered {
+    pub cause: Cause,
+    /// The request, where it never left.
+    pub message: Option<http::Request<Upload>>,
+    /// The server says that it has done nothing about the request (RFC 9113 §8.7).
+    pub is_untouched: bool,
+}
 
 impl Sender {
     /// Agrees on the version, and begins.
@@ -72,6 +84,9 @@ impl Sender {
         }
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(super::READ_BUFFER)
+            .max_headers(MOST_FIELDS)
+            // RFC 9112 §5.2: a client takes fields that go on in another line
+            .allow_obsolete_multiline_headers_in_responses(true)
             .title_case_headers(true)
             .handshake(io)
             .await
@@ -85,7 +100,7 @@ impl Sender {
     async fn two(executor: &Arc<Executor<'static>>, io: Io, watch: Watch) -> Result<Self, Cause> {
         let handshake = http2::Builder::new(two::Spawner::new(executor))
             .initial_stream_window_size(two::STREAM_WINDOW)
-            .initial_connection_window_size(two::CONNECTION_WINDOW)
+            .initial_connection_window_size(super::CONNECTION_WINDOW)
             .max_header_list_size(super::READ_BUFFER as u32)
             .handshake(io)
             .await;
@@ -150,8 +165,27 @@ impl Sender {
             #[cfg(feature = "http2")]
             Self::Two(sender, _) => sender.try_send_request(request).await,
         };
-        sent.map_err(|mut error| (cause(error.error()), error.take_message()))
+        sent.map_err(|mut error| Unanswered {
+            cause: self.watch().blame(cause(error.error())),
+            is_untouched: is_untouched(error.error()),
+            message: error.take_message(),
+        })
     }
+}
+
+/// A stream refused, or beyond the last one of a connection that ends in good order.
+#[cfg(feature = "http2")]
+fn is_untouched(error: &hyper::Error) -> bool {
+    find_as::<h2::Error>(error).is_some_and(|error| match error.reason() {
+        Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),
+        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
+        _ => false,
+    })
+}
+
+#[cfg(not(feature = "http2"))]
+fn is_untouched(_: &hyper::Error) -> bool {
+    false
 }
 
 /// How many interim answers a server may give to one request (RFC 9110 §15.2).
@@ -195,8 +229,6 @@ mod two {
 
     /// What one stream may have on the way that nobody has read: 2 MiB fill a link of 1 Gbit/s and 16 ms.
     pub const STREAM_WINDOW: u32 = 2 << 20;
-    /// What all streams together may.
-    pub const CONNECTION_WINDOW: u32 = 4 << 20;
 
     /// Where hyper puts a connection's own tasks. These hold it: it must not hold the executor in turn.
     #[derive(Clone)]

@@ -5,10 +5,12 @@ use super::head;
 use super::request::{self, Invalid, OF_CONTENT, OF_ORIGIN, Request};
 use super::response::Response;
 use super::upload::Payload;
+use crate::deadline::within;
 use crate::error::{Cause, Error, Stage};
 use crate::options::{Data, Http};
 use crate::sink::{self, Input, Output};
 use crate::trace::{Step, Trace};
+use core::time::Duration;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use proto::redirect::{Rules, Trail};
@@ -18,8 +20,10 @@ use std::sync::Arc;
 
 /// What the server can send encoded, in our order of preference.
 const CODINGS: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd");
-/// Octets of a redirect's own content that are read, so that its connection serves again.
+/// Octets of a redirect's own content that are read, so that its connection serves again …
 const REDIRECT_CONTENT: u64 = 64 * 1024;
+/// … and for how long.
+const REDIRECT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The request that `options` ask of `target`.
 ///
@@ -117,7 +121,7 @@ pub async fn follow(
                 "the redirect to {} wants the content again, which came from standard input",
                 hop.target
             );
-            return Err(fail(Cause::Unable(text)));
+            return Err(fail(Cause::Protocol(text)));
         }
         trace.push(Step {
             kind: "redirect",
@@ -126,8 +130,9 @@ pub async fn follow(
             end: net.now(),
             outcome: Ok(format!("{} → {}", request.target, hop.target)),
         });
-        // a large content is not worth a connection
-        drop(response.body.collect(REDIRECT_CONTENT).await);
+        // a large content, or one that does not come, is not worth a connection
+        within(&**net, REDIRECT_PATIENCE, response.body.collect(REDIRECT_CONTENT)).await;
+        drop(response);
         request.headers = home.clone();
         if !hop.is_at_home {
             OF_ORIGIN.iter().for_each(|name| drop(request.headers.remove(name)));

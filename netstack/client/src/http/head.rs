@@ -3,7 +3,7 @@
 use http::{HeaderMap, Version};
 
 /// The heads at the start of `octets`, interim ones too, up to the first final one's end.
-pub(super) fn received(octets: &[u8]) -> &[u8] {
+pub fn received(octets: &[u8]) -> &[u8] {
     let mut start = 0;
     while let Some(len) = head_len(&octets[start..]) {
         let status = octets[start..].split(|octet| *octet == b' ').nth(1);
@@ -31,7 +31,7 @@ fn head_len(octets: &[u8]) -> Option<usize> {
 }
 
 /// A head in words.
-pub(super) fn written<T>(response: &http::Response<T>) -> Vec<u8> {
+pub fn written<T>(response: &http::Response<T>) -> Vec<u8> {
     let status = response.status();
     let mut out = match response.version() {
         // RFC 9113 §8.3.1: no reason is sent
@@ -48,7 +48,7 @@ pub(super) fn written<T>(response: &http::Response<T>) -> Vec<u8> {
 }
 
 /// Fields, a line each.
-pub(super) fn fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+pub fn fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
         out.extend(name.as_str().as_bytes());
         out.extend(b": ");

@@ -16,7 +16,7 @@ mod connection;
 #[cfg(feature = "compression")]
 pub mod decode;
 mod exchange;
-mod head;
+pub mod head;
 mod pool;
 mod request;
 mod response;
@@ -40,12 +40,14 @@ use std::io;
 
 /// hyper's buffer grows up to it; a response's head must fit.
 const READ_BUFFER: usize = 256 * 1024;
+/// Of HTTP/2: what all streams of a connection together may have on the way that nobody has read.
+const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// The future's output; meanwhile the connections' tasks run. As [`Executor::run`] does, which makes a queue of its own
 /// first: too much for every piece of a content.
 async fn run<F: Future>(executor: &Executor<'_>, future: F) -> F::Output {
-    /// Tasks that run before the machine below gets its turn.
-    const AT_ONCE: usize = 200;
+    /// Tasks that run before the machine below gets its turn, and limits of time theirs.
+    const AT_ONCE: usize = 32;
     let tasks = async {
         loop {
             for _ in 0..AT_ONCE {

@@ -69,7 +69,10 @@ impl Pool {
                     None => Lent::Fresh(permit),
                 });
             }
-            place.waiting.push(cx.waker().clone());
+            // it may have been asked before
+            if !place.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                place.waiting.push(cx.waker().clone());
+            }
             Poll::Pending
         })
         .await
@@ -171,6 +174,21 @@ impl Lease {
 
     pub(super) fn sender(&mut self) -> &mut Sender {
         self.sender.as_mut().expect("only `give_back` takes it, and the lease with it")
+    }
+
+    /// The connection gets no further requests; those that it has go on.
+    pub(super) fn retire(mut self) {
+        let sender = self.sender.take();
+        if !matches!(sender, Some(Sender::One(..))) {
+            let shared = self.pool.with(&self.origin, |place| {
+                let shared = place.shared.take();
+                place.open = place.open.saturating_sub(usize::from(shared.is_some()));
+                shared
+            });
+            // behind the lock
+            drop(shared);
+        }
+        self.sender = sender;
     }
 
     /// The request has its whole answer: the connection can serve the next.

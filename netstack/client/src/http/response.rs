@@ -54,6 +54,10 @@ pub(super) struct Context {
     pub target: String,
 }
 
+/// Octets behind a decoded content that are read.
+#[cfg(feature = "compression")]
+const BEHIND: usize = 64 * 1024;
+
 /// How a content comes.
 enum Coding {
     /// As it is.
@@ -189,10 +193,17 @@ impl Body {
         }
     }
 
-    /// The decoded content has ended: so must the encoded one, or what follows counts for nothing.
+    /// The decoded content has ended. What follows in the encoded one counts for nothing: it is read so that the connection
+    /// serves again, as far as that is worth it.
     #[cfg(feature = "compression")]
     async fn drained(&mut self) -> Result<Option<Bytes>, Error> {
-        while self.lease.is_some() && self.encoded().await?.is_some() {}
+        let mut left = BEHIND;
+        while let Some(octets) = self.encoded().await? {
+            left = left.saturating_sub(octets.len());
+            if left == 0 {
+                self.lease = None;
+            }
+        }
         Ok(None)
     }
 
@@ -209,7 +220,8 @@ impl Body {
                 self.end();
                 break;
             };
-            let frame = frame.map_err(|error| context.fail(super::cause(&error)))?;
+            let frame =
+                frame.map_err(|error| context.fail(context.watch.blame(super::cause(&error))))?;
             context.watch.touch();
             match frame.into_data() {
                 Ok(octets) if octets.is_empty() => {}

@@ -1,7 +1,8 @@
 //! A flow as hyper wants it, and what is seen of it on the way.
 
+use crate::error::Cause;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use futures_lite::future;
@@ -32,13 +33,27 @@ impl Io {
 #[derive(Clone)]
 pub struct Watch {
     net: Arc<dyn Net>,
-    /// Microseconds of the clock.
-    last: Arc<AtomicU64>,
+    seen: Arc<Seen>,
     kept: Arc<Mutex<Kept>>,
     /// Whether octets are a sign of life. In HTTP/2 they may be of the connection's own frames, with
     /// which a peer could go on for ever.
     octets_count: bool,
 }
+
+/// What was seen of a connection.
+#[derive(Default)]
+struct Seen {
+    /// When something last happened, in microseconds of the clock.
+    last: AtomicU64,
+    /// Octets that came since, where octets are no sign of life.
+    idle_octets: AtomicU64,
+    /// There were more of these than [`MOST_IDLE_OCTETS`].
+    flooded: AtomicBool,
+}
+
+/// Of HTTP/2: what may come before a request has anything of it. A window of content that nobody has read yet is all
+/// that an honest server sends, and a little of its own frames.
+const MOST_IDLE_OCTETS: u64 = super::CONNECTION_WINDOW as u64 + (1 << 20);
 
 /// Octets that are kept for `-i`.
 #[derive(Default)]
@@ -51,18 +66,19 @@ struct Kept {
 impl Watch {
     /// Nothing happened yet.
     pub fn new(net: Arc<dyn Net>, octets_count: bool) -> Self {
-        Self { net, last: Arc::default(), kept: Arc::default(), octets_count }
+        Self { net, seen: Arc::default(), kept: Arc::default(), octets_count }
     }
 
     /// Something happened.
     pub fn touch(&self) {
         let now = self.net.now() - Instant::ZERO;
-        self.last.store(now.as_micros() as u64, Ordering::Relaxed);
+        self.seen.last.store(now.as_micros() as u64, Ordering::Relaxed);
+        self.seen.idle_octets.store(0, Ordering::Relaxed);
     }
 
-    /// From now on keeps what is read.
+    /// From now on keeps what is read, where that is a head: frames tell nobody anything.
     pub fn keep(&self) {
-        *self.kept.lock() = Kept { open: true, octets: Vec::new() };
+        *self.kept.lock() = Kept { open: self.octets_count, octets: Vec::new() };
     }
 
     /// What was read since.
@@ -76,7 +92,7 @@ impl Watch {
         let start = self.net.now();
         let clock = async {
             loop {
-                let last = Instant::ZERO + Duration::from_micros(self.last.load(Ordering::Relaxed));
+                let last = Instant::ZERO + self.seen.last();
                 let quiet = self.net.now() - last.max(start);
                 match limit.checked_sub(quiet) {
                     Some(left) if !left.is_zero() => self.net.sleep(left).await,
@@ -88,8 +104,23 @@ impl Watch {
         future::or(async { Some(future.await) }, clock).await
     }
 
-    fn read(&self, octets: &[u8]) {
-        if self.octets_count && !octets.is_empty() {
+    /// What an error of the connection comes from: the library in between keeps no more of ours than its text.
+    pub fn blame(&self, cause: Cause) -> Cause {
+        match self.seen.flooded.load(Ordering::Relaxed) {
+            true => Cause::Protocol(flood()),
+            false => cause,
+        }
+    }
+
+    fn read(&self, octets: &[u8]) -> io::Result<()> {
+        let len = octets.len() as u64;
+        if !self.octets_count {
+            let idle = self.seen.idle_octets.fetch_add(len, Ordering::Relaxed) + len;
+            if idle > MOST_IDLE_OCTETS {
+                self.seen.flooded.store(true, Ordering::Relaxed);
+                return Err(io::Error::other(flood()));
+            }
+        } else if len > 0 {
             self.touch();
         }
         let mut kept = self.kept.lock();
@@ -97,7 +128,18 @@ impl Watch {
             let space = super::READ_BUFFER.saturating_sub(kept.octets.len());
             kept.octets.extend_from_slice(&octets[..octets.len().min(space)]);
         }
+        Ok(())
     }
+}
+
+impl Seen {
+    fn last(&self) -> Duration {
+        Duration::from_micros(self.last.load(Ordering::Relaxed))
+    }
+}
+
+fn flood() -> String {
+    format!("HTTP/2: the server sent {MOST_IDLE_OCTETS} octets without a piece of an answer")
 }
 
 impl Read for Io {
@@ -109,7 +151,7 @@ impl Read for Io {
         let Self { flow, scratch, watch } = &mut *self;
         let space = buf.remaining().min(scratch.len());
         let len = ready!(flow.poll_read(cx, &mut scratch[..space])).map_err(io::Error::from)?;
-        watch.read(&scratch[..len]);
+        watch.read(&scratch[..len])?;
         buf.put_slice(&scratch[..len]);
         Poll::Ready(Ok(()))
     }

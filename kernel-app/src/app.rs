@@ -25,12 +25,14 @@ use stack::vsock::Vsock;
 use std::io::Write;
 use std::sync::Arc;
 
-/// How long closed connections may still speak with their peers before the machine ends.
+/// How long closed connections may still speak with their peers before the machine ends, and what was accepted for output
+/// may take to go out when the time is up.
 const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
     let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, progress, boot } = machine;
+    let start = net.now();
     let target = config.target.as_ref();
     let run = target.map(|target| Run::new(application, config, (&net, &vsock), &networks, target));
     let teller = Teller::new(progress.filter(|_| config.run.progress));
@@ -39,24 +41,25 @@ pub async fn run(application: &impl Application, config: &Config, machine: Machi
     }
     let act = act(config, &net, run.as_ref(), &teller, stdin, &mut stdout, &mut *stderr);
     let act = future::or(act, async { match teller.keep(&*net).await {} });
-    let done = within_some(&*net, config.limits.whole, act).await.unwrap_or_else(|| {
+    let late = |stage| {
         let target = config.target.as_ref().map(ToString::to_string).unwrap_or_default();
         let after = config.limits.whole.unwrap_or_default();
-        Err(Error {
-            stage: Stage::Exchange,
-            target,
-            cause: Cause::Limit { limit: "timeout", after },
-        })
-    });
+        Err(Error { stage, target, cause: Cause::Limit { limit: "timeout", after } })
+    };
+    let done = within_some(&*net, config.limits.whole, act).await;
+    let done = done.unwrap_or_else(|| late(Stage::Exchange));
     teller.end(&*net).await;
-    // what was accepted for output goes out, whatever else went wrong
-    let flushed = sink::flush(&mut stdout).await;
+    // what was accepted for output goes out, whatever else went wrong; a reader that takes nothing has its limit, too
+    let left = config.limits.whole.map(|limit| limit.saturating_sub(net.now() - start).max(SETTLE));
+    let flushed = within_some(&*net, left, sink::flush(&mut stdout)).await;
+    let flushed = flushed.unwrap_or_else(|| late(Stage::Output));
     let outcome = done.and(flushed);
     let exit = outcome.as_ref().map_or_else(Error::exit, |()| Exit::Ok);
     let mut said =
         run.map(|run| run.reports(boot, exit, outcome.as_ref().err())).unwrap_or_default();
-    // a command's exit status is its own word, and all that it says
-    let is_said = |error: &&Error| !matches!(error.cause, Cause::RemoteStatus(_));
+    // a command's exit status is its own word, and all that it says; who reads no more wants to hear nothing
+    let is_said =
+        |error: &&Error| !matches!(error.cause, Cause::RemoteStatus(_) | Cause::ReaderGone);
     if let Some(error) = outcome.as_ref().err().filter(is_said) {
         said += &format!("error: {error}\n");
     }
@@ -311,9 +314,14 @@ fn offering(said: &options::Tls, protocols: impl FnOnce() -> Vec<String>) -> opt
 fn through_proxy(flows: &Flows, ctx: Ctx, config: &Config) -> Ctx {
     match config.proxy.clone() {
         Some(target) => {
-            // they are for the target
-            let tls =
-                options::Tls { name: None, certificates: vec![], key: None, ..config.tls.clone() };
+            // what is given for the target says nothing of its proxy, and the other way round
+            let tls = options::Tls {
+                authenticators: config.proxy_authenticators.clone(),
+                name: None,
+                certificates: vec![],
+                key: None,
+                ..config.tls.clone()
+            };
             ctx.add(&flows.proxy.settings, client::flow::proxy::Settings { target, tls })
         }
         None => ctx,

@@ -8,6 +8,7 @@ use client::options;
 use core::time::Duration;
 use happy_eyeballs::Family;
 use log::LevelFilter;
+use proto::authenticator::Authenticator;
 use proto::target::{Scheme, Target};
 use stack::Cidr;
 use stack::smol::{self, Ipv4, Ipv6};
@@ -34,6 +35,9 @@ pub struct Config {
     pub tls: options::Tls,
     /// The proxy that everything over TCP goes through.
     pub proxy: Option<Target>,
+    /// How a proxy that is reached by TLS is known; empty: by the bundled roots. What is given for the target says
+    /// nothing of it.
+    pub proxy_authenticators: Vec<Authenticator>,
     /// The request that an HTTP target gets.
     pub http: options::Http,
     /// What is done at a git repository.
@@ -252,6 +256,7 @@ impl Default for Config {
             ssh: options::Ssh::default(),
             tls: options::Tls::default(),
             proxy: None,
+            proxy_authenticators: Vec::new(),
             http: options::Http::default(),
             git: options::Git::default(),
             bytes: Bytes { send: None, wait: Duration::from_secs(2), count: 4 },

@@ -383,6 +383,16 @@ pub const ARGUMENTS: &[Argument] = &[
             },
         )
     },
+    many(
+        Group::Http,
+        "proxy-authenticator",
+        "none|key-fp:…|cert-fp:…|trust-anchor:…",
+        "as --tls-authenticator, which is the target's alone: how an https:// proxy is known",
+        |c, v| {
+            c.proxy_authenticators.push(parsed(v)?);
+            Ok(())
+        },
+    ),
     one(
         Group::Http,
         "max-redirects",

@@ -73,10 +73,12 @@ pub enum Cause {
     Net(stack::Error),
     /// No registered protocol serves the target.
     NoFlow(String),
-    /// The output took no more: its reader has gone.
+    /// The output took no more.
     Output(String),
     /// The peer breaks its protocol, or refuses ours.
     Protocol(String),
+    /// The reader of the output has gone, as that of a pipe does which has seen enough.
+    ReaderGone,
     /// The peer is not known, or does not let us in.
     Refused(String),
     /// A command at the peer ended with this exit status, which is not 0: its own word, and none of ours.
@@ -117,6 +119,8 @@ pub enum Exit {
     Protocol,
     /// Authentication, a certificate or a host key was refused.
     Refused,
+    /// The reader of the output has gone.
+    Gone,
     /// What a command at the peer ended with.
     Remote(u8),
 }
@@ -135,6 +139,8 @@ impl Exit {
             Self::TimedOut => 75,
             Self::Protocol => 76,
             Self::Refused => 77,
+            // as a shell says it of a process that SIGPIPE ended
+            Self::Gone => 141,
             Self::Remote(code) => code,
         }
     }
@@ -197,6 +203,7 @@ impl Error {
             Cause::Argument(_) | Cause::NoFlow(_) => Exit::Usage,
             Cause::RemoteStatus(code) | Cause::RemoteEnd { code, .. } => Exit::Remote(*code),
             Cause::Output(_) => Exit::Software,
+            Cause::ReaderGone => Exit::Gone,
             Cause::Status(_) => Exit::Status,
         }
     }
@@ -211,8 +218,17 @@ impl fmt::Display for Error {
             {
                 write!(f, "{} {}: {}", self.stage, self.target, attempts[0].1)
             }
-            cause => write!(f, "{} {}: {cause}", self.stage, self.target),
+            cause => write!(f, "{} {}: {cause}", self.stage, shown(&self.target)),
         }
+    }
+}
+
+/// A target that a peer named may be long.
+fn shown(target: &str) -> String {
+    const SHOWN: usize = 200;
+    match target.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &target[..end]),
+        None => target.into(),
     }
 }
 
@@ -241,6 +257,7 @@ impl fmt::Display for Cause {
                 write!(f, "no answer within {after:?} (--{limit} sets the limit)")
             }
             Self::Net(error) => error.fmt(f),
+            Self::ReaderGone => f.write_str("nobody reads the output any more"),
             Self::RemoteStatus(status) => write!(f, "the command ended with exit status {status}"),
             Self::Status(status) => write!(f, "the server answered {status} (--fail)"),
         }
@@ -329,6 +346,7 @@ mod tests {
             (Cause::Certificate("expired".into()), Exit::Refused),
             (Cause::Status(404), Exit::Status),
             (Cause::Name("none".into()), Exit::Name),
+            (Cause::ReaderGone, Exit::Gone),
         ] {
             let error = Error { stage: Stage::Connect, target: "x".into(), cause };
             assert_eq!(error.exit(), exit, "{error}");

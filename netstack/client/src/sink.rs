@@ -20,5 +20,9 @@ pub async fn flush(output: &mut Output) -> Result<(), Error> {
 }
 
 fn failed(error: &std::io::Error) -> Error {
-    Error { stage: Stage::Output, target: "stdout".into(), cause: Cause::Output(error.to_string()) }
+    let cause = match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Cause::ReaderGone,
+        _ => Cause::Output(error.to_string()),
+    };
+    Error { stage: Stage::Output, target: "stdout".into(), cause }
 }

@@ -39,7 +39,7 @@ use mimic::Protocol as _;
 pub struct Settings {
     /// `http` or `https`, with credentials where it wants these.
     pub target: Target,
-    /// How it is known where it is reached by TLS.
+    /// How it is known where it is reached by TLS. None of it is the target's.
     pub tls: options::Tls,
 }
 
@@ -175,7 +175,10 @@ impl Opener {
         let tls = self.tls.clone();
         Arc::new(move || {
             let (tls, endpoint) = (tls.clone(), endpoint.clone());
-            Box::pin(async move { Ok(tls.inject(tls::Tls.connect(endpoint).await?)) })
+            Box::pin(async move {
+                let flow = tls::Tls.connect(endpoint).await.map_err(of_proxy)?;
+                Ok(tls.inject(flow))
+            })
         })
     }
 
@@ -189,6 +192,15 @@ impl Opener {
             Box::pin(async move { Err(error) })
         })
     }
+}
+
+/// The argument that would know the proxy is another than the target's.
+#[cfg(feature = "tls")]
+fn of_proxy(mut error: Error) -> Error {
+    if let Cause::Certificate(text) = &mut error.cause {
+        *text = text.replace("--tls-authenticator=", "--proxy-authenticator=");
+    }
+    error
 }
 
 fn credentials(proxy: &Target) -> Option<String> {

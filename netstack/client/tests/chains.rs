@@ -17,4 +17,16 @@ proptest! {
         let edits: Vec<u8> = edits.iter().flat_map(|&(a, b, c, d)| [a, b, c, d]).collect();
         certificates::damaged(&edits);
     }
+
+    #[test]
+    fn pins_hold_before_any_certificate(
+        edits in proptest::collection::vec((Just(0_u8), 0..2_u8, any::<u8>(), any::<u8>()), 0..3),
+        octets in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let edits = edits.iter().flat_map(|&(a, b, c, d)| [a, b, c, d]);
+        certificates::pinned(&[vec![1], edits.collect()].concat());
+        certificates::pinned(&[vec![0], octets.clone()].concat());
+        // as certificates begin
+        certificates::pinned(&[vec![0, 0x30, octets.len() as u8], octets].concat());
+    }
 }

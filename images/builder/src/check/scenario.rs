@@ -229,6 +229,29 @@ mod tests {
     }
 
     #[test]
+    fn web_servers_of_others_have_their_rows() {
+        let directory = Workspace::find().root().join("images/builder/scenarios");
+        let rows = read_all(&directory).unwrap();
+        let is_real = |argument: &String| {
+            let place = argument.split_once("://").map_or("", |(_, place)| place);
+            let servers = ["{nginx", "{nghttpd", "{haproxy", "{openssl", "{tinyproxy"];
+            servers.iter().any(|server| place.contains(server))
+                // those are of git
+                && !place.contains("{nginx-git")
+        };
+        let of_the_web = |row: &&Scenario| {
+            let schemes = ["http://", "https://", "tls://"];
+            schemes.iter().any(|scheme| row.arguments[0].starts_with(scheme))
+                && row.arguments.iter().any(is_real)
+        };
+        for target in [Target::Unix, Target::Qemu] {
+            let on_target = |row: &&Scenario| row.targets.contains(&target);
+            let count = rows.iter().filter(of_the_web).filter(on_target).count();
+            assert!(count >= 80, "{count} rows on {target}");
+        }
+    }
+
+    #[test]
     fn rows_have_defaults_and_are_checked() {
         let rows = parse("[[scenario]]\nname = 'a'\narguments = ['u']\nexit = 69").unwrap();
         assert_eq!(rows[0].targets, [Target::Unix, Target::Qemu]);

@@ -40,6 +40,7 @@ const MAX_ROUNDS: usize = 4;
 const MAX_QUESTIONS: u32 = 16;
 
 /// One way with one credential.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 struct Try {
     method: &'static str,
     /// Index among the credentials.
@@ -48,6 +49,7 @@ struct Try {
 }
 
 /// The machine of the client's side.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(crate) struct Authentication {
     user: String,
     credentials: Vec<Credential>,

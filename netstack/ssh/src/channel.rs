@@ -48,6 +48,7 @@ pub(crate) enum Phase {
     Refused,
 }
 
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(crate) struct Channel {
     pub(crate) exec: Exec,
     pub(crate) phase: Phase,

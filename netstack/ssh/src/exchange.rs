@@ -164,6 +164,7 @@ impl Transcript<'_> {
 }
 
 /// The keys of one direction.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(crate) struct Keys {
     pub(crate) sealing: Sealing,
     pub(crate) iv: Zeroizing<Vec<u8>>,

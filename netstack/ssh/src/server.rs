@@ -1,5 +1,5 @@
-//! A server that says what a test wants it to say: the peer of this crate's tests and fuzz targets. Not for use: it knows nobody,
-//! and its randomness is none.
+//! A server that says what a test wants it to say: the peer of this crate's tests and fuzz targets, and of tests of whole
+//! programs. Not for use: it knows nobody, and its randomness is none.
 
 pub mod script;
 
@@ -9,11 +9,13 @@ use crate::key::PrivateKey;
 use crate::message;
 use crate::packet::{Opened, Opener, Sealer};
 use crate::wire::{Fields, Message};
-use crate::{NoRandomness, Random};
+use crate::{NoRandomness, Random, Source};
 use graviola::hashing::{Hash as _, HashContext as _, Sha256};
 use graviola::key_agreement::{mlkem768, x25519};
 use zeroize::Zeroizing;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 /// Octets that count: the same in every run.
 pub fn counting() -> Random {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -31,11 +33,12 @@ pub fn counting() -> Random {
 /// What a server is like.
 pub struct Options {
     /// The only algorithms that it offers.
+#[derive(Clone)]
     pub algorithms: Algorithms,
     /// It marks strict key exchange.
     pub is_strict: bool,
     /// Its host key.
-    pub host_key: PrivateKey,
+    pub host_key: Arc<PrivateKey>,
     /// Its first line, without its end.
     pub version: &'static str,
     /// What it slips in.
@@ -66,7 +69,7 @@ impl Options {
                 macs: vec![Mac::HmacSha256],
             },
             is_strict: true,
-            host_key: PrivateKey::from_ed25519(&[7; 32]).expect("a seed is 32 octets"),
+            host_key: Arc::new(PrivateKey::from_ed25519(&[7; 32]).expect("a seed is 32 octets")),
             version: "SSH-2.0-test",
             injected: Vec::new(),
             lies: false,
@@ -83,7 +86,8 @@ impl Default for Options {
 /// A server that goes through key exchanges by itself and keeps what else it is told.
 pub struct Server {
     options: Options,
-    random: Random,
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
+    random: Source,
     sealer: Sealer,
     opener: Opener,
     input: Vec<u8>,
@@ -100,13 +104,23 @@ pub struct Server {
     pub exchanges: usize,
 }
 
+    /// Its part of key exchanges waits for [`release`](Server::release).
+    pub hesitates: bool,
+    held: VecDeque<Part>,
+}
+
+/// What a key exchange makes a server do.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
+enum Part {
+    Send(Vec<u8>),
+    Switch(Keys),
 impl Server {
     /// A server at its start.
     pub fn new(options: Options) -> Self {
         let out = format!("{}\r\n", options.version).into_bytes();
         let mut server = Self {
             options,
-            random: counting(),
+            random: Source(counting()),
             sealer: Sealer::clear(),
             opener: Opener::clear(),
             input: Vec::new(),
@@ -120,6 +134,8 @@ impl Server {
             exchanges: 0,
         };
         server.inject(Place::Start);
+            hesitates: false,
+            held: VecDeque::new(),
         server.offer();
         server
     }
@@ -135,13 +151,38 @@ impl Server {
         let strict = "kex-strict-s-v00@openssh.com";
         let marks: &[_] = if self.options.is_strict { &[strict] } else { &[] };
         let ours = proposal(&self.options.algorithms, [9; 16], marks);
-        self.send(&ours);
-        self.ours = Some(ours);
+        self.ours = Some(ours.clone());
+        self.part(Part::Send(ours));
         self.inject(Place::Offered);
     }
 
     /// Takes what the client sent; what makes no sense to it is passed over.
     pub fn handle(&mut self, octets: &[u8]) {
+    /// Sends the next message of a key exchange that was held back.
+    pub fn release(&mut self) {
+        if let Some(part) = self.held.pop_front() {
+            self.act(part);
+        }
+        // its own NEWKEYS and the keys are one
+        if let Some(Part::Switch(_)) = self.held.front() {
+            self.release();
+        }
+    }
+
+    fn part(&mut self, part: Part) {
+        match self.hesitates {
+            true => self.held.push_back(part),
+            false => self.act(part),
+        }
+    }
+
+    fn act(&mut self, part: Part) {
+        match part {
+            Part::Send(payload) => self.send(&payload),
+            Part::Switch(keys) => self.sealer.rekey(&keys, self.options.is_strict),
+        }
+    }
+
         self.input.extend_from_slice(octets);
         if self.version.is_none() {
             let Some(end) = self.input.iter().position(|&octet| octet == b'\n') else { return };
@@ -184,7 +225,7 @@ impl Server {
         // the directions are the client's
         core::mem::swap(&mut agreement.outgoing, &mut agreement.incoming);
         let method = agreement.key_exchange;
-        let (server_public, secret) = answer(method, client_public, &mut self.random);
+        let (server_public, secret) = answer(method, client_public, &mut self.random.0);
         let host_key = self.options.host_key.public_blob().to_vec();
         let hash = Transcript {
             client_version: self.version.as_deref().unwrap_or_default(),
@@ -203,15 +244,15 @@ impl Server {
         let signature =
             self.options.host_key.sign(agreement.host_key, signed).expect("a key that signs");
         let reply = Message::new(message::KEX_ECDH_REPLY).string(host_key).string(server_public);
-        self.send(&reply.string(signature).done());
+        self.part(Part::Send(reply.string(signature).done()));
         self.inject(Place::Replied);
-        self.send(&[message::NEWKEYS]);
+        self.part(Part::Send(vec![message::NEWKEYS]));
         let keys = |sealing, direction| {
             Keys::derive(method, sealing, direction, &secret, &hash, &self.session)
         };
         let outgoing = keys(agreement.outgoing, Direction::ToClient);
         self.incoming = Some(keys(agreement.incoming, Direction::ToServer));
-        self.sealer.rekey(&outgoing, self.options.is_strict);
+        self.part(Part::Switch(outgoing));
     }
 
     fn inject(&mut self, place: Place) {
@@ -222,7 +263,7 @@ impl Server {
             .filter(|(at, _)| *at == place)
             .map(|(_, it)| it.clone())
             .collect();
-        injected.iter().for_each(|payload| self.send(payload));
+        injected.into_iter().for_each(|payload| self.part(Part::Send(payload)));
     }
 }
 

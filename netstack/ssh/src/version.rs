@@ -13,6 +13,7 @@ const MAX_LINES: usize = 64;
 
 /// Waits for the server's identification.
 #[derive(Default)]
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(crate) struct Awaiting {
     line: Vec<u8>,
     lines: usize,

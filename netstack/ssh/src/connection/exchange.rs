@@ -15,8 +15,10 @@ use crate::hostkey::HostKey;
 use crate::message;
 use crate::version;
 use crate::wire::{Fields, Message};
+use std::sync::Arc;
 
 /// Where a key exchange is.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) enum Exchange {
     /// None is under way.
     Idle,
@@ -30,9 +32,10 @@ pub(super) enum Exchange {
     Switching { incoming: Box<Keys>, agreement: Agreement },
 }
 
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Keying {
     agreement: Agreement,
-    private: Private,
+    private: Arc<Private>,
     public: Vec<u8>,
     ours: Vec<u8>,
     theirs: Vec<u8>,
@@ -41,6 +44,7 @@ pub(super) struct Keying {
 }
 
 /// Keys that are not in use yet.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub(super) struct Fresh {
     agreement: Agreement,
     outgoing: Keys,
@@ -51,7 +55,7 @@ impl Connection {
     /// Sends our KEXINIT: with it an exchange begins.
     pub(super) fn offer(&mut self) -> Result<(), Error> {
         let mut cookie = [0; 16];
-        (self.random)(&mut cookie).map_err(|_| Error::NoRandomness)?;
+        (self.random.0)(&mut cookie).map_err(|_| Error::NoRandomness)?;
         let ours = algorithm::offer(&self.config.algorithms, cookie, self.session.is_empty());
         self.seal(&[&ours]);
         self.keys_since = self.now;
@@ -134,13 +138,13 @@ impl Connection {
         {
             return Err(Error::Unsafe { algorithm });
         }
-        let private = Private::draw(answer.agreement.key_exchange, &mut self.random)?;
+        let private = Private::draw(answer.agreement.key_exchange, &mut self.random.0)?;
         let public = private.public();
         let init = Message::new(message::KEX_ECDH_INIT).string(&public).done();
         self.seal(&[&init]);
         self.exchange = Exchange::Keying(Box::new(Keying {
             agreement: answer.agreement,
-            private,
+            private: Arc::new(private),
             public,
             ours,
             theirs: payload.to_vec(),

@@ -19,13 +19,13 @@ use crate::event::Event;
 use crate::message::{self, reason};
 use crate::packet::{Opened, Opener, Sealer};
 use crate::wire::{Fields, Message, one_line, printable};
-use crate::{Random, version};
+use crate::{Random, Source, version};
 use core::time::Duration;
 use exchange::Exchange;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How a connection behaves.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Who to be at the server.
     pub user: String,
@@ -86,7 +86,8 @@ const MAX_IDLE_TALK: u32 = 1024;
 /// The first [`Error`] is final: it is returned once more by each later `handle_*`.
 pub struct Connection {
     config: Config,
-    random: Random,
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
+    random: Source,
     now: Duration,
     stage: Stage,
     failed: Option<Error>,
@@ -138,6 +139,7 @@ enum Stage {
     /// The server's identification is awaited.
     Version(version::Awaiting),
     /// The first key exchange.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
     Keys,
     /// The service for authentication was asked for.
     Service,
@@ -157,7 +159,7 @@ impl Connection {
         let auth = Authentication::new(config.user.clone(), credentials);
         let mut connection = Self {
             config,
-            random,
+            random: Source(random),
             now,
             stage: Stage::Version(version::Awaiting::default()),
             failed: None,

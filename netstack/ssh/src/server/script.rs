@@ -6,6 +6,7 @@ use super::{Options, Server, counting};
 use crate::message;
 use crate::wire::Message;
 use crate::{ChannelId, Config, Connection, Error, Event, Exec, Stream, WINDOW};
+use core::cell::RefCell;
 use core::time::Duration;
 
 /// Octets beyond which output must not grow, whatever a server says: twice what is held back at.
@@ -18,7 +19,7 @@ pub enum Begin {
     Encrypted,
     /// With the user known and a command running.
     Running,
-    /// The same, in the middle of a key exchange that the client began.
+    /// The same, in the middle of a key exchange that the client began; the first octet is where in it.
     Rekeying,
 }
 
@@ -47,47 +48,79 @@ pub fn clear(octets: &[u8]) {
 
 /// Arbitrary messages, well sealed, among calls of the owner: each is one octet that says what, one that says how much, and that.
 pub fn session(begin: Begin, octets: &[u8]) {
-    let mut world =
-        World { client: client(), server: Server::new(Options::new()), now: Duration::ZERO };
-    let Some(channel) = world.begin(begin) else {
-        unreachable!("the scripted server does all right")
+    thread_local! {
+        /// Worlds to go on from: a key exchange takes longer than all that a run does.
+        static WORLDS: RefCell<Vec<((Begin, u8), World)>> = const { RefCell::new(Vec::new()) };
+    }
+    let (place, mut rest) = match octets.split_first() {
+        Some((place, rest)) if begin == Begin::Rekeying => (place % PLACES, rest),
+        _ => (0, octets),
     };
-    let mut rest = octets;
+    let mut world = WORLDS.with_borrow_mut(|worlds| {
+        if let Some((_, world)) = worlds.iter().find(|(at, _)| *at == (begin, place)) {
+            return world.clone();
+        }
+        let world = World::at(begin, place).expect("the scripted server does all right");
+        worlds.push(((begin, place), world.clone()));
+        world
+    });
     while let Some((&[what, len], after)) = rest.split_first_chunk::<2>() {
         let (data, after) = after.split_at(usize::from(len).min(after.len()));
         rest = after;
-        if let Err(error) = world.act(what, data, channel) {
+        if let Err(error) = world.act(what, data) {
             return ended(&mut world.client, &error);
         }
     }
 }
 
+/// Messages of the server in a key exchange: its offer, its half of the secret, its new keys; and none of them yet.
+const PLACES: u8 = 4;
+
+#[derive(Clone)]
 struct World {
     client: Connection,
     server: Server,
     now: Duration,
+    channel: ChannelId,
 }
 
 impl World {
-    fn begin(&mut self, begin: Begin) -> Option<ChannelId> {
+    /// The world at `begin`, from where on the server's part of key exchanges is done one message at a time; `place` of them have
+    /// been.
+    fn at(begin: Begin, place: u8) -> Option<Self> {
+        let (client, server) = (client(), Server::new(Options::new()));
+        let mut world = Self { client, server, now: Duration::ZERO, channel: ChannelId(0) };
+        world.begin(begin)?;
+        for _ in 0..place {
+            world.server.release();
+            world.run().ok()?;
+        }
+        Some(world)
+    }
+
+    fn begin(&mut self, begin: Begin) -> Option<()> {
         self.run().ok()?;
+        self.server.hesitates = true;
         if begin == Begin::Encrypted {
-            return Some(ChannelId(0));
+            return Some(());
         }
         self.say(Message::new(message::SERVICE_ACCEPT).string("ssh-userauth")).ok()?;
         self.say(Message::new(message::USERAUTH_SUCCESS)).ok()?;
         let id = self.client.exec(Exec::default())?;
+        self.channel = id;
         self.run().ok()?;
         let confirmation = Message::new(message::CHANNEL_OPEN_CONFIRMATION).uint32(id.0).uint32(0);
         self.say(confirmation.uint32(WINDOW).uint32(1 << 15)).ok()?;
         self.say(Message::new(message::CHANNEL_SUCCESS).uint32(id.0)).ok()?;
         if begin == Begin::Rekeying {
             self.client.rekey(self.now).ok()?;
+            self.run().ok()?;
         }
-        Some(id)
+        Some(())
     }
 
-    fn act(&mut self, what: u8, data: &[u8], id: ChannelId) -> Result<(), Error> {
+    fn act(&mut self, what: u8, data: &[u8]) -> Result<(), Error> {
+        let id = self.channel;
         match what % 16 {
             0 => {
                 self.client.exec(Exec { command: data.to_vec(), ..Exec::default() });
@@ -108,6 +141,7 @@ impl World {
                 self.client.handle_timeout(self.now)?;
             }
             8 => self.server.out.extend_from_slice(data),
+            15 => self.server.release(),
             // a message to the channel, without the fuzzer having to find its number
             9..12 if !data.is_empty() => {
                 let number = message::CHANNEL_OPEN_CONFIRMATION + data[0] % 10;
@@ -124,7 +158,7 @@ impl World {
         self.run()
     }
 
-    /// All that there is, both ways, once; the server answers key exchanges alone.
+    /// All that there is, both ways, until nothing moves.
     fn run(&mut self) -> Result<(), Error> {
         for _ in 0..8 {
             let out = self.client.poll_output().to_vec();

@@ -51,7 +51,7 @@ fn a_server_that_does_not_hold_its_key_is_noticed() {
     ] {
         let mut options = Options { lies: true, ..Options::new() };
         options.algorithms.host_keys = vec![algorithm];
-        options.host_key = PrivateKey::from_openssh(text, None).unwrap();
+        options.host_key = PrivateKey::from_openssh(text, None).unwrap().into();
         let mut pair = Pair::new(options);
         assert_eq!(pair.run().unwrap_err(), Error::Signature);
         assert!(pair.told().is_empty(), "its key is not even shown");

@@ -27,7 +27,7 @@ fn every_algorithm_is_agreed_on() {
     for (algorithm, text) in host_keys {
         with(&|options| {
             options.algorithms.host_keys = vec![algorithm];
-            options.host_key = PrivateKey::from_openssh(text, None).unwrap();
+            options.host_key = PrivateKey::from_openssh(text, None).unwrap().into();
         });
     }
     for &cipher in Cipher::ALL {

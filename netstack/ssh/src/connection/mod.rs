@@ -57,7 +57,7 @@ impl Default for Config {
 
 /// Questions without an answer after which a server counts as gone.
 const MAX_UNANSWERED: u32 = 3;
-/// For a key exchange after the first, from our offer to the server's new keys.
+/// How long the server may be silent in a key exchange after the first.
 const REKEY_LIMIT: Duration = Duration::from_secs(60);
 /// Packets in one direction after which keys are exchanged anew: RFC 4344 §3.1 allows 2^32, and numbers repeat after.
 const REKEY_PACKETS: u32 = 1 << 30;
@@ -227,10 +227,11 @@ impl Connection {
         if self.failed.is_some() || !matches!(self.stage, Stage::Open) {
             return None;
         }
-        let keys = match self.exchange {
-            Exchange::Idle => self.keys_since.saturating_add(self.config.rekey_after),
-            _ => self.keys_since.saturating_add(REKEY_LIMIT),
-        };
+        if !matches!(self.exchange, Exchange::Idle) {
+            // nothing can be asked before its end
+            return Some(self.rekey_limit());
+        }
+        let keys = self.keys_since.saturating_add(self.config.rekey_after);
         Some(self.next_question().map_or(keys, |question| question.min(keys)))
     }
 
@@ -517,7 +518,7 @@ impl Connection {
             return Ok(());
         }
         if !matches!(self.exchange, Exchange::Idle) {
-            return match self.now >= self.keys_since.saturating_add(REKEY_LIMIT) {
+            return match self.now >= self.rekey_limit() {
                 true => Err(Error::Silent { after: REKEY_LIMIT }),
                 false => Ok(()),
             };
@@ -546,6 +547,12 @@ impl Connection {
     }
 
     /// Sends a message, after the key exchange where one is under way.
+    /// When a server that says nothing in a key exchange is given up. What it still sends of before may take its time over a slow
+    /// link.
+    fn rekey_limit(&self) -> Duration {
+        self.keys_since.max(self.heard).saturating_add(REKEY_LIMIT)
+    }
+
     fn send(&mut self, message: Vec<u8>) -> Result<(), Error> {
         if self.may_send() {
             self.seal(&[&message]);
@@ -568,6 +575,7 @@ impl Connection {
         traffic.octets += octets as u64;
         traffic.packets = traffic.packets.saturating_add(1);
     }
+            self.send_deferred();
 
     /// Sends what waited for a key exchange, and what the channels owe.
     fn flush(&mut self) {
@@ -583,3 +591,8 @@ impl Connection {
 
 #[cfg(test)]
 mod tests;
+        self.send_deferred();
+        self.flush_channels();
+    }
+
+    fn send_deferred(&mut self) {

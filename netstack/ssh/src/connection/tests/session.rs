@@ -329,6 +329,46 @@ fn keys_are_exchanged_anew_in_time() {
 }
 
 #[test]
+fn a_slow_link_is_not_silent_in_a_key_exchange() {
+    let config = Config { user: "me".into(), keepalive: None, ..Config::default() };
+    let mut pair = Pair::with(Options::new(), config);
+    pair.authenticated();
+    let id = pair.exec(8);
+    pair.client.rekey(Duration::ZERO).unwrap();
+    // what the server sent before it heard of that
+    for seconds in [50, 100, 150] {
+        let now = Duration::from_secs(seconds);
+        pair.server.send(&to(message::CHANNEL_DATA, id).string("data").done());
+        pair.client.handle_input(now, &core::mem::take(&mut pair.server.out)).unwrap();
+        assert_eq!(pair.client.poll_timeout(), Some(now + REKEY_LIMIT));
+        pair.client.handle_timeout(now + REKEY_LIMIT / 2).unwrap();
+    }
+    let due = pair.client.poll_timeout().unwrap();
+    assert_eq!(pair.client.handle_timeout(due).unwrap_err(), Error::Silent { after: REKEY_LIMIT });
+}
+
+#[test]
+fn what_waits_for_a_key_exchange_is_not_overtaken() {
+    let mut pair = open();
+    let id = pair.client.exec(Exec { command: b"cat".to_vec(), ..Exec::default() }).unwrap();
+    pair.run().unwrap();
+    pair.heard();
+    pair.server.hesitates = true;
+    pair.client.rekey(Duration::ZERO).unwrap();
+    let confirmation = Message::new(message::CHANNEL_OPEN_CONFIRMATION).uint32(id.0).uint32(REMOTE);
+    pair.say(confirmation.uint32(8).uint32(1000)).unwrap();
+    assert!(pair.heard().is_empty(), "the request waits");
+    pair.server.release();
+    pair.run().unwrap();
+    // its half of the secret, its new keys and the channel's end at once
+    pair.server.release();
+    pair.server.release();
+    pair.say(to(message::CHANNEL_CLOSE, id)).unwrap();
+    let request = on(message::CHANNEL_REQUEST).string("exec").boolean(true).string("cat");
+    assert_eq!(pair.heard(), [request.done(), on(message::CHANNEL_CLOSE).done()]);
+}
+
+#[test]
 fn a_wrong_guess_is_passed_over() {
     // RFC 4253 §7: the packet after a KEXINIT that says so, where the guess is not what was agreed on
     let mut options = Options::new();

@@ -10,6 +10,13 @@ use core::time::Duration;
 pub enum Error {
     /// The octets ended in the middle of a packet, or without a disconnection.
     CutShort,
+    /// The peer said goodbye in the middle of authentication, as after too many tries.
+    Dismissed {
+        /// Its reason's number.
+        reason: u32,
+        /// Its words, without control characters.
+        text: String,
+    },
     /// The peer said goodbye (RFC 4253 §11.1).
     Disconnected {
         /// Its reason's number.
@@ -92,7 +99,10 @@ impl Error {
     /// The reason that the peer is told; `None` where it is told nothing.
     pub(crate) fn reason(&self) -> Option<u32> {
         Some(match self {
-            Self::CutShort | Self::Disconnected { .. } | Self::NotSsh { .. } => return None,
+            Self::CutShort
+            | Self::Disconnected { .. }
+            | Self::Dismissed { .. }
+            | Self::NotSsh { .. } => return None,
             Self::HostKeyChanged | Self::HostKeyRefused | Self::HostKeyUnusable => {
                 reason::HOST_KEY_NOT_VERIFIABLE
             }
@@ -120,6 +130,12 @@ impl fmt::Display for Error {
             Self::CutShort => f.write_str("the connection was cut"),
             Self::Disconnected { reason, text } => {
                 write!(f, "the server ended the connection (reason {reason}): {text}")
+            }
+            Self::Dismissed { reason, text } => {
+                write!(
+                    f,
+                    "permission denied: the server ended the connection (reason {reason}): {text}"
+                )
             }
             Self::Flood(what) => write!(f, "too many {what}"),
             Self::HostKeyChanged => {

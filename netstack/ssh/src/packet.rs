@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// OpenSSH sends up to this.
 pub(crate) const MAX_PACKET: usize = 256 * 1024;
 /// More octets than any packet has around its payload: length, padding and code.
-pub(crate) const OVERHEAD: usize = 4 + 1 + 32 + 64;
+pub(crate) const OVERHEAD: usize = 4 + 1 + 255 + 64;
 
 const LENGTH: usize = 4;
 const MIN_PADDING: usize = 4;
@@ -78,8 +78,14 @@ impl Sealer {
 
     /// Appends a packet to `out` whose payload is `parts` in a row.
     pub(crate) fn seal(&mut self, out: &mut Vec<u8>, parts: &[&[u8]]) {
+        self.seal_to(1, out, parts);
+    }
+
+    /// The same, padded to a multiple of `multiple`, which a block goes into or which goes into a block; at most 128.
+    pub(crate) fn seal_to(&mut self, multiple: usize, out: &mut Vec<u8>, parts: &[&[u8]]) {
         let payload: usize = parts.iter().map(|part| part.len()).sum();
         let (block, counts_length) = self.engine.alignment();
+        let block = block.max(multiple);
         let framed = 1 + payload + if counts_length { LENGTH } else { 0 };
         let mut padding = block - framed % block;
         if padding < MIN_PADDING {
@@ -151,25 +157,19 @@ impl Opener {
     }
 }
 
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Engine {
     Clear,
     Gcm { key: Arc<AesGcm>, nonce: [u8; 12] },
     ChaCha { length: ChaChaKey, body: ChaCha20Poly1305 },
     Ctr { stream: Box<Stream>, code: Box<Code>, is_etm: bool },
 }
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
 
 enum Stream {
     Aes128(Ctr128BE<aes::Aes128>),
     Aes256(Ctr128BE<aes::Aes256>),
 }
 
-enum Code {
-    Sha256(Hmac<Sha256>),
-    Sha512(Hmac<Sha512>),
-}
-
-impl Engine {
 #[cfg(any(test, fuzzing))]
 impl Clone for Stream {
     fn clone(&self) -> Self {
@@ -178,6 +178,12 @@ impl Clone for Stream {
 }
 
 #[cfg_attr(any(test, fuzzing), derive(Clone))]
+enum Code {
+    Sha256(Hmac<Sha256>),
+    Sha512(Hmac<Sha512>),
+}
+
+impl Engine {
     fn new(keys: &Keys) -> Self {
         const FITS: &str = "keys are derived as long as their cipher wants them";
         let Keys { sealing, iv, key, mac } = keys;

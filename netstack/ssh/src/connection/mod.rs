@@ -65,6 +65,8 @@ const REKEY_PACKETS: u32 = 1 << 30;
 const OUT_FULL: usize = 256 * 1024;
 /// Octets on their way out with which nothing more is taken from the server, whose packets want answers.
 const OUT_HELD: usize = 1024 * 1024;
+/// What the lengths of packets are multiples of while there are secrets in them.
+const HIDING: usize = 128;
 /// Octets and packets that wait for the end of a key exchange.
 const MAX_DEFERRED: usize = 512;
 /// Events that wait to be taken before nothing more is taken from the server.
@@ -449,7 +451,10 @@ impl Connection {
             message::DISCONNECT => {
                 let reason = fields.uint32()?;
                 let text = one_line(fields.string()?);
-                Err(Error::Disconnected { reason, text })
+                Err(match self.stage {
+                    Stage::Authentication => Error::Dismissed { reason, text },
+                    _ => Error::Disconnected { reason, text },
+                })
             }
             message::IGNORE | message::DEBUG | message::UNIMPLEMENTED => self.count_idle_talk(),
             message::EXT_INFO if !self.session.is_empty() => self.extensions(fields),
@@ -566,7 +571,11 @@ impl Connection {
 
     fn seal(&mut self, parts: &[&[u8]]) {
         let before = self.out.len();
-        self.sealer.seal(&mut self.out, parts);
+        match self.stage {
+            // how long a password is, is nobody's business
+            Stage::Authentication => self.sealer.seal_to(HIDING, &mut self.out, parts),
+            _ => self.sealer.seal(&mut self.out, parts),
+        }
         self.count(OUTGOING, self.out.len() - before);
     }
 

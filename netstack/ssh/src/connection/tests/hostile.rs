@@ -96,6 +96,12 @@ fn a_disconnection_is_told_at_every_step() {
         assert_eq!(injecting(place, &goodbye, true).unwrap_err(), expected);
     }
     let mut pair = open();
+    let mut pair = Pair::new(Options::new());
+    pair.run().unwrap();
+    pair.say(Message::new(message::SERVICE_ACCEPT).string("ssh-userauth")).unwrap();
+    pair.server.send(&goodbye);
+    let dismissed = Error::Dismissed { reason: 2, text: "too\u{fffd} many".into() };
+    assert_eq!(pair.run().unwrap_err(), dismissed);
     pair.server.send(&goodbye);
     assert_eq!(pair.run().unwrap_err(), expected);
     let mut pair = open();

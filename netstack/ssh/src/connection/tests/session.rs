@@ -422,6 +422,27 @@ fn a_banner_and_extensions_are_heard() {
 }
 
 #[test]
+fn a_passwords_length_is_not_seen() {
+    let lengths = [1, 40].map(|len| {
+        let credentials = vec![Credential::Password("x".repeat(len).into())];
+        let config = Config { user: "me".into(), credentials, ..Config::default() };
+        let mut pair = Pair::with(Options::new(), config);
+        pair.run().unwrap();
+        pair.say(Message::new(message::SERVICE_ACCEPT).string("ssh-userauth")).unwrap();
+        pair.heard();
+        let failure = Message::new(message::USERAUTH_FAILURE).string("password").boolean(false);
+        pair.server.send(&failure.done());
+        let input = core::mem::take(&mut pair.server.out);
+        pair.client.handle_input(Duration::ZERO, &input).unwrap();
+        let out = pair.client.poll_output().to_vec();
+        pair.server.handle(&out);
+        assert!(pair.heard()[0].ends_with(&[b'x'; 1].repeat(len)));
+        out.len()
+    });
+    assert_eq!(lengths[0], lengths[1]);
+}
+
+#[test]
 fn goodbye_is_said() {
     let mut pair = open();
     pair.client.disconnect();

@@ -1,6 +1,7 @@
 //! The algorithms by name, and the agreement on them (RFC 4253 §7.1).
 
 use crate::error::Error;
+use crate::hostkey;
 use crate::message;
 use crate::wire::{Fields, Message, one_line};
 
@@ -221,6 +222,8 @@ pub(crate) fn proposal(
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) agreement: Agreement,
+    /// The kinds of host keys that the server has and we know.
+    pub(crate) kinds: Vec<&'static str>,
     /// The server marks strict key exchange.
     pub(crate) is_strict: bool,
     /// The next packet of the server's key exchange was guessed wrong: it is to be passed over.
@@ -265,9 +268,15 @@ pub(crate) fn agree(ours: &Algorithms, kexinit: &[u8]) -> Result<Answer, Error> 
             });
         }
     }
-    let guessed_right = first(kex) == key_exchange.name().as_bytes()
-        && first(host_keys) == host_key.name().as_bytes();
-    Ok(Answer { agreement, is_strict, ignores_next: follows && !guessed_right })
+    let is_first =
+        |ours: Option<&str>, theirs| ours.is_some_and(|it| it.as_bytes() == first(theirs));
+    // right or wrong goes by what either side prefers, not by what is agreed on
+    let guessed_right = is_first(ours.key_exchanges.first().map(|it| it.name()), kex)
+        && is_first(ours.host_keys.first().map(|it| it.name()), host_keys);
+    let common = ours.host_keys.iter().filter(|it| has(host_keys, it.name()));
+    let mut kinds: Vec<_> = common.map(|it| hostkey::kind(*it)).collect();
+    kinds.dedup();
+    Ok(Answer { agreement, kinds, is_strict, ignores_next: follows && !guessed_right })
 }
 
 /// What of an agreement needs strict key exchange.
@@ -324,6 +333,7 @@ mod tests {
         let outgoing = Sealing { cipher: Cipher::Aes256Ctr, mac: Some(Mac::HmacSha512) };
         assert_eq!(answer.agreement.outgoing, outgoing);
         assert_eq!(answer.agreement.incoming, Sealing { cipher: Cipher::Aes256Gcm, mac: None });
+        assert_eq!(answer.kinds, ["ssh-ed25519", "ssh-rsa"]);
         assert!(answer.ignores_next && !answer.is_strict);
         assert_eq!(unsafe_without_strict(&answer.agreement), None);
     }
@@ -335,6 +345,10 @@ mod tests {
         lists[1] = "ssh-ed25519";
         let answer = agree(&Algorithms::default(), &kexinit(lists, true)).unwrap();
         assert!(!answer.ignores_next && answer.is_strict);
+        // what is agreed on is the server's first, and still not what we would have guessed
+        lists[0] = "curve25519-sha256";
+        let answer = agree(&Algorithms::default(), &kexinit(lists, true)).unwrap();
+        assert!(answer.ignores_next);
     }
 
     #[test]

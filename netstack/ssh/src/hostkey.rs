@@ -11,6 +11,9 @@ use graviola::signing::{ecdsa, eddsa, rsa};
 /// Bits of an RSA modulus that are accepted (RFC 8332 §5 asks for 2048; graviola ends at 8192).
 const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// Octets of an RSA exponent; in use are three (65537).
+const RSA_EXPONENT: usize = 8;
+
 /// A server's public key, as it showed it and proved to hold it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HostKey {
@@ -90,7 +93,7 @@ impl HostKey {
                 let modulus = key.positive().map_err(unusable)?;
                 let bits = modulus.len() * 8
                     - modulus.first().map_or(0, |top| top.leading_zeros() as usize);
-                if !RSA_BITS.contains(&bits) {
+                if !RSA_BITS.contains(&bits) || exponent.len() > RSA_EXPONENT {
                     return Err(Error::HostKeyUnusable);
                 }
                 let public = der::sequence(&[modulus, exponent]);
@@ -150,5 +153,30 @@ fn fixed<const N: usize>(octets: &[u8]) -> Result<[[u8; N]; 2], Error> {
     match fields.rest().is_empty() {
         true => Ok(numbers),
         false => Err(Error::Signature),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::PrivateKey;
+    use crate::wire::Message;
+
+    #[test]
+    fn the_numbers_of_an_rsa_key_have_their_limits() {
+        let key = PrivateKey::from_openssh(include_str!("../tests/keys/rsa"), None).unwrap();
+        let mut fields = Fields::inside(key.public_blob(), 0);
+        let (_, exponent) = (fields.string().unwrap(), fields.positive().unwrap());
+        let modulus = fields.positive().unwrap();
+        let signature = Message::structure().string("rsa-sha2-512").string([1; 256]).done();
+        let verify = |exponent: &[u8], modulus: &[u8]| {
+            let blob = Message::structure().string("ssh-rsa").positive(exponent).positive(modulus);
+            HostKey::verify(&blob.done(), SignatureAlgorithm::RsaSha512, &signature, b"").err()
+        };
+        assert_eq!(verify(exponent, modulus), Some(Error::Signature));
+        assert_eq!(verify(&[1; 9], modulus), Some(Error::HostKeyUnusable));
+        assert_eq!(verify(&[1; 100_000], modulus), Some(Error::HostKeyUnusable));
+        assert_eq!(verify(exponent, &modulus[..255]), Some(Error::HostKeyUnusable));
+        assert_eq!(verify(exponent, &[0xff; 1025]), Some(Error::HostKeyUnusable));
     }
 }

@@ -128,6 +128,7 @@ impl Connection {
         let answer = algorithm::agree(&self.config.algorithms, payload)?;
         if self.session.is_empty() {
             self.is_strict = answer.is_strict;
+            self.host_key_kinds = answer.kinds;
             // its number is 0, now that it is counted: nothing may have come before it
             if self.is_strict && self.opener.sequence() != 1 {
                 return Err(Error::StrictKeyExchange { message: message::KEXINIT });

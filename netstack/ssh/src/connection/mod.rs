@@ -86,9 +86,9 @@ const MAX_IDLE_TALK: u32 = 1024;
 /// Times are since any fixed point; each call's `now` is not before the last one's.
 ///
 /// The first [`Error`] is final: it is returned once more by each later `handle_*`.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Connection {
     config: Config,
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
     random: Source,
     now: Duration,
     stage: Stage,
@@ -111,6 +111,8 @@ pub struct Connection {
     session: Vec<u8>,
     /// The host key that was accepted.
     host_key: Option<crate::hostkey::HostKey>,
+    /// The kinds of keys that it has.
+    host_key_kinds: Vec<&'static str>,
     agreement: Option<Agreement>,
     /// Octets and packets since the keys are in use, both ways.
     traffic: [Traffic; 2],
@@ -137,11 +139,11 @@ struct Traffic {
 const OUTGOING: usize = 0;
 const INCOMING: usize = 1;
 
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 enum Stage {
     /// The server's identification is awaited.
     Version(version::Awaiting),
     /// The first key exchange.
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
     Keys,
     /// The service for authentication was asked for.
     Service,
@@ -176,6 +178,7 @@ impl Connection {
             server_version: Vec::new(),
             session: Vec::new(),
             host_key: None,
+            host_key_kinds: Vec::new(),
             agreement: None,
             traffic: [Traffic::default(); 2],
             keys_since: now,
@@ -272,6 +275,11 @@ impl Connection {
         self.at(now)?;
         let outcome = self.accept_key();
         self.finish_call(outcome)
+    }
+
+    /// The kinds of host keys that the server has, of those that we know: one of them is that of [`Event::HostKey`].
+    pub fn host_key_kinds(&self) -> &[&'static str] {
+        &self.host_key_kinds
     }
 
     /// It is not: the connection ends with [`Error::HostKeyRefused`].
@@ -539,6 +547,12 @@ impl Connection {
         self.rekey_if_due()
     }
 
+    /// When a server that says nothing in a key exchange is given up. What it still sends of before may take its time over a slow
+    /// link.
+    fn rekey_limit(&self) -> Duration {
+        self.keys_since.max(self.heard).saturating_add(REKEY_LIMIT)
+    }
+
     /// When the server is to be asked whether it is there.
     fn next_question(&self) -> Option<Duration> {
         let interval = self.config.keepalive?;
@@ -552,14 +566,9 @@ impl Connection {
     }
 
     /// Sends a message, after the key exchange where one is under way.
-    /// When a server that says nothing in a key exchange is given up. What it still sends of before may take its time over a slow
-    /// link.
-    fn rekey_limit(&self) -> Duration {
-        self.keys_since.max(self.heard).saturating_add(REKEY_LIMIT)
-    }
-
     fn send(&mut self, message: Vec<u8>) -> Result<(), Error> {
         if self.may_send() {
+            self.send_deferred();
             self.seal(&[&message]);
         } else if self.deferred.len() < MAX_DEFERRED {
             self.deferred.push_back(message);
@@ -584,24 +593,22 @@ impl Connection {
         traffic.octets += octets as u64;
         traffic.packets = traffic.packets.saturating_add(1);
     }
-            self.send_deferred();
 
     /// Sends what waited for a key exchange, and what the channels owe.
     fn flush(&mut self) {
         if !self.may_send() {
             return;
         }
-        while let Some(message) = self.deferred.pop_front() {
-            self.seal(&[&message]);
-        }
-        self.flush_channels();
-    }
-}
-
-#[cfg(test)]
-mod tests;
         self.send_deferred();
         self.flush_channels();
     }
 
     fn send_deferred(&mut self) {
+        while let Some(message) = self.deferred.pop_front() {
+            self.seal(&[&message]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -41,18 +41,21 @@ impl Package {
             .current_dir(&directory)
             .stdin(Stdio::null())
             .stdout(Stdio::from(std::io::stderr()))
-            .status()
-            .context("cannot run cargo")?;
-        if !status.success() {
-            let cause = format!(
-                "{missing}, and cargo could not install it; try: cargo install --locked {name} --version {release}"
-            );
+            .status();
+        if !status.is_ok_and(|status| status.success()) {
+            let cause = format!("{missing}, and cargo could not install it; {}", self.advice());
             return Err(Failure::new(code::SOFTWARE, cause).into());
         }
         Ok(())
     }
 
+    /// What to do where nothing is to be installed, or cannot be.
+    pub fn advice(self) -> String {
+        format!("try: cargo install --locked {} --version {}", self.name, self.release)
+    }
+
+    /// Of this release: another one is not what was tested with.
     fn directory(self, workspace: &Workspace) -> PathBuf {
-        workspace.tools().join(self.name)
+        workspace.tools().join(format!("{}-{}", self.name, self.release))
     }
 }

@@ -18,12 +18,12 @@ pub enum Fault {
 /// The program's exit code, or why there is none.
 ///
 /// `errors` is the end of the standard error that QEMU and the machine's console share: QEMU's own failures
-/// exit with 1, as does the program's exit code 0, but they say so last.
+/// exit with 1, as does the program's exit code 0, but they say so last, and not as a warning.
 pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, Fault> {
     let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let because = |cause: String| Err(Fault::Because(cause));
     match (status.code(), status.signal()) {
-        (Some(1), _) if last.starts_with(QEMU) => Err(Fault::Told),
+        (Some(1), _) if last.starts_with(QEMU) && !last.contains(WARNING) => Err(Fault::Told),
         (Some(code @ 0..256), _) if code & 1 == 1 => Ok((code >> 1) as u8),
         (Some(0), _) => {
             because("the machine reset or switched itself off before the program ended".into())
@@ -61,6 +61,8 @@ pub fn of_process(status: ExitStatus, _errors: &str) -> Result<u8, Fault> {
 pub const OF_CLOSED_OUTPUT: u8 = 128 + SIGPIPE as u8;
 
 const QEMU: &str = "qemu-system-x86_64:";
+/// What QEMU says of what it goes on with.
+const WARNING: &str = ": warning: ";
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -95,6 +97,8 @@ mod tests {
         assert_eq!(of_machine(exited(1), errors), Err(Fault::Told));
         let warned = "qemu-system-x86_64: warning: no AVX\nfetched\n";
         assert_eq!(of_machine(exited(1), warned), Ok(0));
+        let warned_last = "qemu-system-x86_64: -accel kvm: warning: Number of SMP cpus requested\n";
+        assert_eq!(of_machine(exited(1), warned_last), Ok(0));
     }
 
     #[test]

@@ -266,14 +266,15 @@ impl Drop for Silent {
 }
 
 /// The child of the process `pid` that is no longer the guard.
-fn inner_of(pid: u32) -> Option<i32> {
+pub fn inner_of(pid: u32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     let inner = children.split_whitespace().next()?.parse().ok()?;
     let name = fs::read_to_string(format!("/proc/{inner}/comm")).ok()?;
     (!matches!(name.trim(), "exe" | "builder")).then_some(inner)
 }
 
-fn is_alive(pid: i32) -> bool {
+/// Whether the process runs.
+pub fn is_alive(pid: i32) -> bool {
     // a zombie waits only for its parent to look
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with('Z')))

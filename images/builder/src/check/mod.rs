@@ -17,6 +17,7 @@ mod files;
 mod fleet;
 mod git;
 mod host_tool;
+mod interfaces;
 mod kvm;
 mod linux_entry;
 mod machines;
@@ -32,6 +33,7 @@ mod scripts;
 mod sshd;
 mod terminal;
 mod threads;
+mod uhyve;
 mod variants;
 mod vsock;
 
@@ -170,7 +172,8 @@ fn scenarios(
         &faults::TESTS,
     ]
     .concat();
-    let of_target = if target == Target::Unix { &scripts::TESTS[..] } else { &of_machines[..] };
+    let of_process = [&scripts::TESTS[..], &uhyve::TESTS].concat();
+    let of_target = if target == Target::Unix { &of_process } else { &of_machines };
     let tool = host_tool::TESTS
         .iter()
         .chain(&progress::TESTS)

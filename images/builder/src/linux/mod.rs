@@ -156,7 +156,7 @@ fn download(directory: &Path, files: &Path) -> Result<()> {
         .find_map(|line| line.trim().strip_prefix("Depends: "))
         .context("apt knows no linux-image-cloud-amd64: run apt-get update")?
         .to_owned();
-    fs::create_dir_all(directory)?;
+    clear(directory)?;
     eprintln!("downloading {package}");
     run(Command::new("apt-get").args(["--quiet", "download", &package]).current_dir(directory))?;
     let archive = only(directory, &package)?;
@@ -165,6 +165,15 @@ fn download(directory: &Path, files: &Path) -> Result<()> {
     fs::remove_file(archive)?;
     fs::rename(partial, files)?;
     Ok(())
+}
+
+/// An empty directory: what a download has left that was ended would be in the way of the next.
+fn clear(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory)
+            .with_context(|| format!("cannot empty {}", directory.display()))?;
+    }
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))
 }
 
 fn add_module(name: &str, files: &[PathBuf], loaded: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
@@ -258,5 +267,17 @@ mod tests {
         );
         assert_eq!(depends(b"\0depends=\0"), "");
         assert_eq!(depends(b"nothing"), "");
+    }
+
+    #[test]
+    fn what_an_ended_download_has_left_is_removed() {
+        let scratch = crate::scratch::Scratch::new("linux").unwrap();
+        let directory = scratch.path().join("linux");
+        for _ in 0..2 {
+            clear(&directory).unwrap();
+            assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+            fs::create_dir(directory.join("partial")).unwrap();
+            fs::write(directory.join("linux-image_1_amd64.deb"), "half").unwrap();
+        }
     }
 }

@@ -86,7 +86,8 @@ impl Wish {
 
     /// Whose it is to be, if that is said: by the option, or by sudo.
     pub fn owner(&self) -> Option<String> {
-        self.owner.clone().or_else(|| std::env::var("SUDO_UID").ok())
+        let caller = std::env::var("SUDO_UID").ok().filter(|user| user != "0");
+        self.owner.clone().or(caller)
     }
 }
 

@@ -16,7 +16,18 @@ const SERIES: &str = "0.10.";
 
 /// A uhyve that will do, if there is one: installed by us, or in PATH.
 pub fn find(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let installed = UHYVE.program(workspace);
+    look(workspace)
+        .map_err(|missing| Failure::new(code::SOFTWARE, format!("{missing}; {}", UHYVE.advice())))
+}
+
+/// Where one is that was installed by us, or would be.
+pub fn installed(workspace: &Workspace) -> PathBuf {
+    UHYVE.program(workspace)
+}
+
+/// The error says which ones will not do.
+fn look(workspace: &Workspace) -> Result<PathBuf, String> {
+    let installed = installed(workspace);
     if installed.is_file() {
         return Ok(installed);
     }
@@ -31,16 +42,16 @@ pub fn find(workspace: &Workspace) -> Result<PathBuf, Failure> {
         }
     }
     let others = others.iter().map(|other| format!(" ({other})")).collect::<String>();
-    Err(Failure::new(code::SOFTWARE, format!("there is no uhyve {SERIES}x{others}")))
+    Err(format!("there is no uhyve {SERIES}x{others}"))
 }
 
 /// One that will do; installed from the registry if there is none.
 pub fn find_or_install(workspace: &Workspace, verbose: bool) -> Result<PathBuf> {
-    let missing = match find(workspace) {
+    let missing = match look(workspace) {
         Ok(program) => return Ok(program),
         Err(missing) => missing,
     };
-    UHYVE.install(workspace, &missing.to_string(), verbose)?;
+    UHYVE.install(workspace, &missing, verbose)?;
     Ok(find(workspace)?)
 }
 

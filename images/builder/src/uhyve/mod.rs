@@ -27,7 +27,7 @@ use crate::tap;
 use crate::words;
 
 pub use files::Files;
-pub use install::{find, find_or_install};
+pub use install::{find, find_or_install, installed};
 pub use tag::tagged;
 
 /// Everything that decides uhyve's command line.

@@ -8,9 +8,13 @@
 //!
 //! The tests themselves (`tests`) know nothing of that: they run as root in a network that nobody else uses.
 
+mod breakdowns;
 mod lab;
+mod refusals;
 mod rig;
 mod tests;
+mod user;
+mod vsock;
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -32,6 +36,8 @@ pub const GROUP: &str = "kvm";
 
 /// What is booted.
 const IMAGES: [&str; 2] = ["default", "selftest"];
+/// The image whose program is also run as a process.
+const UNIX: &str = "default";
 
 /// The longest without a result. A test's machine is ended after 60 s: what is silent for longer is the host.
 const SILENCE: Duration = Duration::from_secs(150);
@@ -90,6 +96,7 @@ fn build(workspace: &Workspace, selection: &Selection) -> Result<()> {
             let manifest = Manifest::read(workspace, name)?;
             compile::image(workspace, name, &manifest, false)?;
         }
+        compile::unix_program(workspace, UNIX, &Manifest::read(workspace, UNIX)?, false)?;
     }
     Ok(())
 }
@@ -144,10 +151,15 @@ fn relay(
     let stdout = child.stdout.take().context("no pipe from the tests")?;
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
+        let mut stdout = BufReader::new(stdout);
+        let mut line = Vec::new();
+        // a serial line may carry anything, and must be read until the end
+        while stdout.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+            if sender.send(text).is_err() {
                 return;
             }
+            line.clear();
         }
     });
     let (mut complete, mut rest, failed) = (false, Vec::new(), tally.failed.len());
@@ -155,13 +167,11 @@ fn relay(
     let silent = loop {
         match lines.recv_timeout(silence) {
             Ok(line) => {
-                // a serial line's end
-                let line = line.trim_end_matches('\r');
-                if tally.relay(line) {
-                    seen(line);
+                if tally.relay(&line) {
+                    seen(&line);
                 } else {
-                    complete |= is_count(line);
-                    rest.push(line.to_owned());
+                    complete |= is_count(&line);
+                    rest.push(line);
                 }
             }
             Err(error) => break error == RecvTimeoutError::Timeout,
@@ -216,8 +226,7 @@ mod unit {
                 relay(command, silence, &mut tally, |line| left.retain(|name| !is_of(line, name)));
             (end.unwrap(), tally.passed, tally.failed.len(), tally.skipped, left)
         };
-        let lines =
-            "echo 'noise'; printf 'ok    kvm: a (0.1 s)\\r\\n'; echo 'FAIL  kvm: b: cause';";
+        let lines = "printf 'noise \\377\\n'; printf 'ok    kvm: a (0.1 s)\\r\\n'; echo 'FAIL  kvm: b: cause';";
         let whole = format!("{lines} echo '1 passed, 1 failed'; exit 1");
         assert_eq!(run(&whole), (End::Complete, 1, 1, 0, vec!["c: d"]));
         let early = format!("{lines} echo 'skip  kvm: c: d: why'");

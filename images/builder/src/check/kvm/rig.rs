@@ -7,14 +7,14 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{GROUP, IMAGES};
+use super::{GROUP, IMAGES, UNIX};
 use crate::check::Selection;
-use crate::guard;
 use crate::linux::{Files, Kernel, find};
 use crate::machine::QEMU;
+use crate::manifest::Manifest;
 use crate::scratch::Scratch;
-use crate::uhyve;
 use crate::workspace::Workspace;
+use crate::{compile, guard, uhyve};
 
 /// The machine, ready to be booted.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Rig {
 }
 
 /// The modules that are needed beside what they need themselves.
-const MODULES: [&str; 3] = ["kvm_amd", "tun", "vhost_net"];
+const MODULES: [&str; 5] = ["kvm_amd", "tun", "vhost_net", "vhost_vsock", "vsock_loopback"];
 
 /// Programs beside QEMU, uhyve and this one.
 const PROGRAMS: [&str; 4] = ["ip", "dnsmasq", "nginx", "setpriv"];
@@ -32,6 +32,9 @@ const PROGRAMS: [&str; 4] = ["ip", "dnsmasq", "nginx", "setpriv"];
 /// What QEMU loads for a machine that it boots a kernel on.
 const FIRMWARE: [&str; 5] =
     ["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "pvh.bin", "qboot.rom"];
+
+/// A variable that is set in there, where nothing that the tests need may be missing.
+pub const MARK: &str = "IMAGES_RIG";
 
 /// Where the workspace is in there.
 const ROOT: &str = "/work";
@@ -45,7 +48,7 @@ impl Rig {
     /// Makes it from what is built.
     pub fn new(workspace: &Workspace, selection: &Selection) -> Result<Self> {
         let kernel = Kernel::get(workspace)?;
-        let mut files = Files::new(&["sh", "mount", "ln", "insmod", "chmod", "poweroff"])?;
+        let mut files = Files::new(&["sh", "mount", "ln", "insmod", "chmod", "id", "poweroff"])?;
         for program in PROGRAMS {
             files.own(program)?;
         }
@@ -54,7 +57,13 @@ impl Rig {
         let this = std::env::current_exe().context("where this program is")?;
         files.program(&this, &format!("{ROOT}/builder"))?;
         let hypervisor = uhyve::find(workspace)?;
-        files.program(&hypervisor, &format!("{ROOT}/target/tools/uhyve/bin/uhyve"))?;
+        let place = uhyve::installed(workspace);
+        let place = place.strip_prefix(workspace.target()).context("uhyve is elsewhere")?;
+        files.program(&hypervisor, &format!("{ROOT}/target/{}", place.display()))?;
+        let manifest = Manifest::read(workspace, UNIX)?;
+        let program = compile::unix_path(workspace, &manifest);
+        let place = program.strip_prefix(workspace.target()).context("the program is elsewhere")?;
+        files.program(&program, &format!("{ROOT}/target/{}", place.display()))?;
         for name in ["Cargo.toml", "images/toolchain.toml"] {
             files.copy(&workspace.root().join(name), &format!("{ROOT}/{name}"))?;
         }
@@ -107,7 +116,7 @@ fn script(insmod: &str, only: &[String]) -> String {
     let only = only.iter().map(quote).collect::<String>();
     format!(
         "#!/bin/sh\n\
-         export PATH=/usr/sbin:/usr/bin:/sbin:/bin IMAGES_WORKSPACE={ROOT}\n\
+         export PATH=/usr/sbin:/usr/bin:/sbin:/bin IMAGES_WORKSPACE={ROOT} {MARK}=yes\n\
          mount -t devtmpfs dev /dev\n\
          mount -t proc proc /proc\n\
          mount -t sysfs sys /sys\n\
@@ -115,7 +124,7 @@ fn script(insmod: &str, only: &[String]) -> String {
          mount -t tmpfs -o mode=1777 tmp /tmp\n\
          ln -s /proc/self/fd /dev/fd\n\
          {insmod}\
-         chmod 666 /dev/kvm /dev/net/tun /dev/vhost-net\n\
+         chmod 666 /dev/kvm /dev/net/tun /dev/vhost-net /dev/vhost-vsock\n\
          {ROOT}/builder test {GROUP} --here{only} 2>&1\n\
          poweroff -f\n"
     )

@@ -1,28 +1,35 @@
 //! The tests, each with a machine or more on real KVM.
 
 use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
 use super::GROUP;
-use super::lab::{ECHO, HOST, HOST_V6, Lab, TAP, tap};
+use super::lab::{ECHO, HOST, HOST_V6, Lab, NAME, NAMES, tap};
+use super::{breakdowns, refusals, user, vsock};
+use crate::check::host_tool::is_alive;
 use crate::check::runner::{Feed, Output, run_command};
-use crate::check::{Selection, Tally};
-use crate::linux::find;
+use crate::check::{Selection, Skip, Tally, interfaces};
 use crate::manifest::Target;
 use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
 /// What a test is given; `Ok` may hold figures worth printing.
-type Test = fn(&mut Lab) -> Result<String>;
+pub type Test = fn(&mut Lab) -> Result<String>;
 
-const TESTS: [(&str, Test); 18] = [
+const TESTS: [(&str, Test); 31] = [
     ("qemu: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Qemu)),
     ("uhyve: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Uhyve)),
     ("microvm: DHCP, and 10 MiB from nginx", |lab| page(lab, Target::Microvm)),
+    ("qemu: a page by TLS", |lab| by_tls(lab, Target::Qemu)),
+    ("uhyve: a page by TLS", |lab| by_tls(lab, Target::Uhyve)),
+    ("microvm: a page by TLS", |lab| by_tls(lab, Target::Microvm)),
+    ("qemu: a name that dnsmasq knows", |lab| by_name(lab, Target::Qemu)),
+    ("uhyve: a name that dnsmasq knows", |lab| by_name(lab, Target::Uhyve)),
+    ("qemu: with two processors", two_processors),
     ("qemu: the time of day", |_| time_of_day(Target::Qemu)),
     ("uhyve: the time of day", |_| time_of_day(Target::Uhyve)),
     ("microvm: the time of day, by KVM's clock alone", |_| time_of_day(Target::Microvm)),
@@ -30,14 +37,21 @@ const TESTS: [(&str, Test); 18] = [
     ("uhyve: octets both ways", |lab| both_ways(lab, Target::Uhyve)),
     ("qemu: every failure has its exit code and one line", |lab| failures(lab, Target::Qemu)),
     ("uhyve: every failure has its exit code and one line", |lab| failures(lab, Target::Uhyve)),
+    ("qemu: a panic and a fault exit with 70", |lab| breakdowns::faults(lab, Target::Qemu)),
+    ("uhyve: a panic and a fault exit with 70", |lab| breakdowns::faults(lab, Target::Uhyve)),
+    ("uhyve: --kill-after ends it with 124 and leaves no process", breakdowns::limit),
     ("uhyve: an address by router advertisement", advertised),
     ("uhyve: secrets are files", secret),
     ("uhyve: its Ethernet address is not the host's", address),
     ("uhyve: without a network", without_network),
     ("uhyve: no interrupt is lost", no_lost_wake),
     ("uhyve: a round trip takes at most 5 times as long as under QEMU", latency),
-    ("tap: a machine of a user who is not root", unprivileged),
+    ("uhyve: an old one is told, and what mends it", refusals::old_uhyve),
+    ("tap: none of that name, or one that is in use, is told in one line", refusals::taps),
+    ("tap: a machine of a user who is not root", user::boots),
     ("tap: made and removed", made_and_removed),
+    ("vsock: --vsock cid=N, octets both ways by this host's kernel", vsock::machine),
+    ("vsock: the unix program's, octets both ways", vsock::process),
 ];
 
 /// The names of those that are asked for.
@@ -46,15 +60,19 @@ pub fn names(selection: &Selection) -> impl Iterator<Item = &'static str> {
 }
 
 /// Runs those that are asked for, here.
-pub fn run(_: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
+pub fn run(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
     Scratch::sweep();
-    let mut lab = Lab::new()?;
+    interfaces::sweep();
+    let mut lab = Lab::new(workspace)?;
     for (name, test) in TESTS.iter().filter(|(name, _)| selection.has(name)) {
         let start = Instant::now();
         match test(&mut lab) {
             Ok(figures) if figures.is_empty() => tally.passed(GROUP, name, start),
             Ok(figures) => tally.passed(GROUP, &format!("{name}: {figures}"), start),
-            Err(error) => tally.failed(GROUP, name, &format!("{error:#}")),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => tally.skipped(GROUP, name, &skip.0),
+                None => tally.failed(GROUP, name, &format!("{error:#}")),
+            },
         }
     }
     Ok(())
@@ -67,6 +85,34 @@ fn page(lab: &mut Lab, target: Target) -> Result<String> {
     ensure!(output.content == content, "{} octets came", output.content.length);
     ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);
     Ok(format!("{:.1} s in all", start.elapsed().as_secs_f64()))
+}
+
+/// Processor and entropy are the host's: under uhyve there is no device that gives any.
+fn by_tls(lab: &mut Lab, target: Target) -> Result<String> {
+    let (_, content) = lab.files.make("1M")?;
+    let trust = format!("--tls-authenticator={}", lab.authority.authenticator());
+    let output = lab.boot(target, &[&format!("https://{HOST}/1M"), &trust], 0)?;
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    Ok(String::new())
+}
+
+fn by_name(lab: &mut Lab, target: Target) -> Result<String> {
+    let (_, content) = lab.files.make("6")?;
+    let servers = format!("--dns-servers=udp:{HOST}:{NAMES}");
+    let output = lab.boot(target, &[&format!("http://{NAME}/6"), &servers], 0)?;
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    lab.boot(target, &["http://nobody.test/6", &servers], 68)?;
+    Ok(String::new())
+}
+
+fn two_processors(lab: &mut Lab) -> Result<String> {
+    let (_, content) = lab.files.make("1M")?;
+    let mut command = lab.command(Target::Qemu, &["--qemu-arg=-smp", "--qemu-arg=2"]);
+    command.arg(format!("http://{HOST}/1M"));
+    let output = Output::of(command, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    ensure!(output.content == content, "{} octets came", output.content.length);
+    Ok(String::new())
 }
 
 fn time_of_day(target: Target) -> Result<String> {
@@ -129,12 +175,13 @@ fn secret(lab: &mut Lab) -> Result<String> {
 }
 
 fn address(lab: &mut Lab) -> Result<String> {
-    let own = fs::read_to_string(format!("/sys/class/net/{TAP}/address"))?;
+    let own = fs::read_to_string(format!("/sys/class/net/{}/address", lab.tap))?;
     // while the machine runs: with it the link goes down, and what was known of the neighbours is forgotten
     let heard = |arguments: &[&str], address: &str| -> Result<String> {
         let mut command = lab.command(Target::Uhyve, &[]);
         command.args([&*format!("icmp://{HOST}"), "--count=60"]).args(arguments);
-        let mut child = command.stdout(Stdio::null()).spawn()?;
+        command.stdout(Stdio::null());
+        let _machine = lab.start(command)?;
         let limit = Instant::now() + Duration::from_secs(30);
         let mac = loop {
             // proc(5): address, two fields, the Ethernet address
@@ -146,8 +193,6 @@ fn address(lab: &mut Lab) -> Result<String> {
                 _ => thread::sleep(Duration::from_millis(20)),
             }
         };
-        child.kill()?;
-        child.wait()?;
         mac.with_context(|| format!("nobody has {address}"))
     };
     let mac = heard(&["--ipv4=10.8.0.250/24"], "10.8.0.250")?;
@@ -209,42 +254,29 @@ fn median(text: &str) -> Option<f64> {
     times.get(times.len() / 2).copied()
 }
 
-fn unprivileged(lab: &mut Lab) -> Result<String> {
-    let (_, content) = lab.files.make("6")?;
-    let as_nobody = |program: Command| {
-        let mut command = Command::new(program.get_program());
-        command.args(program.get_args()).stdin(Stdio::null());
-        command
-    };
-    let mut inner = Command::new(find("setpriv")?);
-    inner.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    inner.arg(std::env::current_exe().context("where this program is")?);
-    inner.args([crate::RUN_BUILT, "--target=qemu", "--accel=kvm", "--verbose"]);
-    inner.args([&format!("--net=tap={TAP}"), "--kill-after=60s", "--"]);
-    inner.arg(format!("http://{HOST}/6"));
-    let output = Output::of(as_nobody(inner), Feed::Nothing)?;
-    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
-    ensure!(output.content == content, "{} octets came", output.content.length);
-    let vhost = output.stderr.contains(",vhost=on");
-    ensure!(vhost == crate::tap::has_vhost(), "vhost-net: {vhost}: {}", output.stderr);
-    Ok(if vhost { "by vhost-net".into() } else { String::new() })
-}
-
 fn made_and_removed(_: &mut Lab) -> Result<String> {
-    let entry = |name: &str| fs::read_to_string(format!("/sys/class/net/kvmtest1/{name}"));
-    tap(&["up", "kvmtest1", "--address=10.11.0.1/24", "--dhcp", "--owner=1000"])?;
+    let name = interfaces::name(1);
+    let entry = |of: &str| fs::read_to_string(format!("/sys/class/net/{name}/{of}"));
+    let up = |options: &[&str]| -> Result<i32> {
+        tap(&[&["up", name.as_str(), "--address=10.11.0.1/24", "--dhcp"], options].concat())?;
+        let noted = fs::read_to_string(format!("/run/mimic-tap-{name}.pid"))?;
+        let pid = noted.trim().parse().context("no process number")?;
+        ensure!(is_alive(pid), "its server {pid} does not run");
+        Ok(pid)
+    };
+    let first = up(&["--owner=1000"])?;
     ensure!(entry("owner")?.trim() == "1000", "it belongs to {:?}", entry("owner"));
-    let noted = fs::read_to_string("/run/mimic-tap-kvmtest1.pid")?;
     // again, with another server: nothing is there twice
-    tap(&["up", "kvmtest1", "--address=10.11.0.1/24", "--dhcp"])?;
-    tap(&["down", "kvmtest1"])?;
+    let second = up(&[])?;
+    ensure!(second != first && !is_alive(first), "its first server {first} still runs");
+    ensure!(entry("owner")?.trim() == "1000", "it belongs to {:?}", entry("owner"));
+    let third = up(&["--owner=1001"])?;
+    ensure!(!is_alive(second), "its second server {second} still runs");
+    ensure!(entry("owner")?.trim() == "1001", "it belongs to {:?}", entry("owner"));
+    tap(&["down", &name])?;
     ensure!(entry("owner").is_err(), "it is still there");
-    let limit = Instant::now() + Duration::from_secs(10);
-    while fs::exists(format!("/proc/{}", noted.trim()))? {
-        ensure!(Instant::now() < limit, "its server {} still runs", noted.trim());
-        thread::sleep(Duration::from_millis(20));
-    }
-    tap(&["down", "kvmtest1"])
+    ensure!(!is_alive(third), "its third server {third} still runs");
+    tap(&["down", &name])
         .map(|()| String::new())
         .context("removing what is not there is no failure")
 }

@@ -22,7 +22,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::files::Files;
-use super::{Selection, Skip, Tally};
+use super::{Selection, Skip, Tally, interfaces};
 use crate::certificate::Authority;
 use crate::scratch::Scratch;
 use network::Network;
@@ -62,6 +62,7 @@ pub fn selected(selection: &Selection) -> Vec<(&'static str, Test)> {
 pub fn run(tests: &[(&str, Test)], tally: &mut Tally) -> Result<()> {
     Scratch::sweep();
     Network::sweep();
+    interfaces::sweep();
     let scratch = Scratch::new("net")?;
     let files = Files::new(scratch.path());
     let authority = Authority::new("the tests' private authority")?;

@@ -135,6 +135,10 @@ fn write(
     let (loader, program) = (read(&loader)?, read(&program)?);
     let words = words::behind(manifest.words(), options.words.clone());
     let partial = file.with_extension("partial");
+    let boot = || {
+        // packed without the program, for the packing tells GRUB the entry
+        Boot::new(&packed(&loader, None)?, &program, &words)
+    };
     match format {
         Format::Elf => fs::write(&partial, elf(&loader, &program, manifest, &options.words)?)
             .with_context(|| format!("cannot write {}", partial.display()))?,
@@ -143,13 +147,13 @@ fn write(
             oci::unikernel(&elf(&loader, &program, manifest, &[])?, &options.words, &partial)?;
         }
         Format::ContainerDisk => {
-            let boot = Boot::new(&loader, &program, &words)?;
+            let boot = boot()?;
             let disk = boot.part("disk.qcow2");
             disk::write(&boot, &disk)?;
             oci::container_disk(&read(&disk)?, &partial)?;
         }
-        Format::Iso => iso::write(&Boot::new(&loader, &program, &words)?, &partial)?,
-        Format::Qcow2 => disk::write(&Boot::new(&loader, &program, &words)?, &partial)?,
+        Format::Iso => iso::write(&boot()?, &partial)?,
+        Format::Qcow2 => disk::write(&boot()?, &partial)?,
     }
     fs::rename(&partial, file).with_context(|| format!("cannot write {}", file.display()))
 }
@@ -158,7 +162,11 @@ fn write(
 fn elf(loader: &[u8], program: &[u8], manifest: &Manifest, words: &[String]) -> Result<Vec<u8>> {
     let words = manifest.words().into_iter().chain(words.iter().cloned());
     let content = pack::Content { program, words: &words::join(words) };
-    pack::pack(loader, Some(content), pack::Protocol::Pvh)
+    packed(loader, Some(content))
+}
+
+fn packed(loader: &[u8], content: Option<pack::Content<'_>>) -> Result<Vec<u8>> {
+    pack::pack(loader, content, pack::Protocol::Pvh)
         .map_err(|error| anyhow!("cannot pack the image: {error}"))
 }
 

@@ -68,6 +68,8 @@ impl Machine<'_> {
         }
         if self.debug_exit {
             command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]);
+            // one that does not come so far would start again for ever
+            command.arg("-no-reboot");
         }
         command.stdin(Stdio::null());
         let output = Output::of(command, Feed::Nothing)?;

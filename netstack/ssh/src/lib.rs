@@ -67,7 +67,7 @@ mod key;
 mod message;
 mod packet;
 mod pin;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "server"))]
 pub mod server;
 mod version;
 mod wire;

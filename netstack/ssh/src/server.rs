@@ -1,6 +1,8 @@
 //! A server that says what a test wants it to say: the peer of this crate's tests and fuzz targets, and of tests of whole
 //! programs. Not for use: it knows nobody, and its randomness is none.
 
+pub mod hostile;
+#[cfg(any(test, fuzzing))]
 pub mod script;
 
 use crate::algorithm::{Algorithms, Cipher, KeyExchange, Mac, SignatureAlgorithm, agree, proposal};
@@ -12,10 +14,10 @@ use crate::wire::{Fields, Message};
 use crate::{NoRandomness, Random, Source};
 use graviola::hashing::{Hash as _, HashContext as _, Sha256};
 use graviola::key_agreement::{mlkem768, x25519};
-use zeroize::Zeroizing;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
+use zeroize::Zeroizing;
+
 /// Octets that count: the same in every run.
 pub fn counting() -> Random {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -31,9 +33,9 @@ pub fn counting() -> Random {
 }
 
 /// What a server is like.
+#[derive(Clone)]
 pub struct Options {
     /// The only algorithms that it offers.
-#[derive(Clone)]
     pub algorithms: Algorithms,
     /// It marks strict key exchange.
     pub is_strict: bool,
@@ -84,9 +86,9 @@ impl Default for Options {
 }
 
 /// A server that goes through key exchanges by itself and keeps what else it is told.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 pub struct Server {
     options: Options,
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
     random: Source,
     sealer: Sealer,
     opener: Opener,
@@ -102,8 +104,6 @@ pub struct Server {
     incoming: Option<Keys>,
     /// Key exchanges done.
     pub exchanges: usize,
-}
-
     /// Its part of key exchanges waits for [`release`](Server::release).
     pub hesitates: bool,
     held: VecDeque<Part>,
@@ -114,6 +114,8 @@ pub struct Server {
 enum Part {
     Send(Vec<u8>),
     Switch(Keys),
+}
+
 impl Server {
     /// A server at its start.
     pub fn new(options: Options) -> Self {
@@ -132,10 +134,10 @@ impl Server {
             session: Vec::new(),
             incoming: None,
             exchanges: 0,
-        };
-        server.inject(Place::Start);
             hesitates: false,
             held: VecDeque::new(),
+        };
+        server.inject(Place::Start);
         server.offer();
         server
     }
@@ -156,8 +158,6 @@ impl Server {
         self.inject(Place::Offered);
     }
 
-    /// Takes what the client sent; what makes no sense to it is passed over.
-    pub fn handle(&mut self, octets: &[u8]) {
     /// Sends the next message of a key exchange that was held back.
     pub fn release(&mut self) {
         if let Some(part) = self.held.pop_front() {
@@ -183,6 +183,8 @@ impl Server {
         }
     }
 
+    /// Takes what the client sent; what makes no sense to it is passed over.
+    pub fn handle(&mut self, octets: &[u8]) {
         self.input.extend_from_slice(octets);
         if self.version.is_none() {
             let Some(end) = self.input.iter().position(|&octet| octet == b'\n') else { return };

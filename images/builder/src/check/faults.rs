@@ -49,5 +49,5 @@ fn is_fault(row: &Scenario) -> bool {
     ];
     named.iter().any(|begin| row.name.starts_with(begin))
         // each of these scripts does one thing that it should not
-        || row.arguments.iter().any(|argument| argument.contains("://{h2-"))
+        || row.arguments.iter().any(|argument| argument.contains("://{h2-") || argument.contains("@{ssh-"))
 }

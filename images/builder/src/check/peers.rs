@@ -163,6 +163,13 @@ impl Peers {
             "dns-unix" | "dns-qemu" => {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))
+        if let Some(port) = threads::start_hostile(name)? {
+            return Ok(port);
+        }
+        if name == "tinysshd-strict" {
+            let trixie = self.trixie()?;
+            return self.keys()?.tiny_of(trixie);
+        }
             }
             "dropbear" => self.keys()?.dropbear(port)?,
             _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,

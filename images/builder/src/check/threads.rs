@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::net::{AddressFamily, SocketType};
 use scripted::{Script, Step};
+use ssh::server::hostile::Hostile;
 
 use crate::certificate::Leaf;
 
@@ -170,6 +171,37 @@ fn pong(mut stream: impl Read + Write) -> Result<()> {
         stream.flush()?;
     }
     Ok(())
+}
+
+/// Starts the hostile SSH server of that name, where there is one, and returns its port on 127.0.0.1.
+pub fn start_hostile(name: &str) -> Result<Option<u16>> {
+    if Hostile::named(name).is_none() {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let name = name.to_owned();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = Hostile::named(&name);
+            // a client that has had enough is what these are about
+            thread::spawn(move || server.map(|server| misbehave(server, stream)));
+        }
+    });
+    Ok(Some(port))
+}
+
+fn misbehave(mut server: Hostile, mut stream: TcpStream) -> Result<()> {
+    let mut buf = [0; 16 * 1024];
+    loop {
+        stream.write_all(&server.output())?;
+        if !server.has_more() {
+            match stream.read(&mut buf)? {
+                0 => return Ok(()),
+                len => server.handle(&buf[..len]),
+            }
+        }
+    }
 }
 
 /// Starts the script of that name, where there is one (`NAME-tls` under TLS, which agrees to what the name says),

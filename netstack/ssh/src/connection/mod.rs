@@ -257,6 +257,11 @@ impl Connection {
         }
     }
 
+    /// Whether something happened that [`poll_event`](Self::poll_event) would tell.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// What happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -1,6 +1,7 @@
 //! What servers must not get away with.
 
 use super::*;
+use crate::server::hostile::Hostile;
 
 fn injecting(place: Place, payload: &[u8], is_strict: bool) -> Result<(), Error> {
     let injected = vec![(place, payload.to_vec())];
@@ -95,13 +96,13 @@ fn a_disconnection_is_told_at_every_step() {
     for place in [Place::Start, Place::Offered, Place::Replied] {
         assert_eq!(injecting(place, &goodbye, true).unwrap_err(), expected);
     }
-    let mut pair = open();
     let mut pair = Pair::new(Options::new());
     pair.run().unwrap();
     pair.say(Message::new(message::SERVICE_ACCEPT).string("ssh-userauth")).unwrap();
     pair.server.send(&goodbye);
     let dismissed = Error::Dismissed { reason: 2, text: "too\u{fffd} many".into() };
     assert_eq!(pair.run().unwrap_err(), dismissed);
+    let mut pair = open();
     pair.server.send(&goodbye);
     assert_eq!(pair.run().unwrap_err(), expected);
     let mut pair = open();
@@ -208,6 +209,46 @@ fn windows_are_kept() {
         pair.say(to(message::CHANNEL_DATA, id).string(&data)).unwrap();
     }
     assert_eq!(pair.say(to(message::CHANNEL_DATA, id).string("x")).unwrap_err(), Error::Window);
+}
+
+/// What a client that runs a command comes to at the server of that name, some way into what has no end.
+fn meet(name: &str) -> Result<Connection, Error> {
+    let mut server = Hostile::named(name).unwrap();
+    let config = Config { user: "me".into(), ..Config::default() };
+    let mut client = Connection::new(config, counting(), Duration::ZERO).unwrap();
+    for _ in 0..100 {
+        server.handle(client.poll_output());
+        client.handle_sent(usize::MAX);
+        let output = server.output();
+        let mut rest = output.as_slice();
+        while !rest.is_empty() {
+            let used = client.handle_input(Duration::ZERO, rest)?;
+            rest = &rest[used..];
+            while let Some(event) = client.poll_event() {
+                match event {
+                    Event::HostKey(_) => client.accept_host_key(Duration::ZERO)?,
+                    Event::Authenticated(_) => drop(client.exec(Exec::default())),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(client)
+}
+
+#[test]
+fn servers_that_misbehave_later_are_borne_or_left() {
+    let error = |name| meet(name).err();
+    assert!(matches!(error("ssh-banner-flood"), Some(Error::Flood(_))));
+    assert_eq!(error("ssh-window"), Some(Error::Window));
+    assert_eq!(error("ssh-rekey-other-key"), Some(Error::HostKeyChanged));
+    // these go on as long as their owner bears them
+    assert_eq!(error("ssh-ignore-flood"), None);
+    assert_eq!(error("ssh-rekey-flood"), None);
+    let mut client = meet("ssh-rekey-silent").unwrap_or_else(|error| panic!("{error}"));
+    let due = client.poll_timeout().unwrap();
+    assert_eq!(client.handle_timeout(due), Err(Error::Silent { after: REKEY_LIMIT }));
+    assert!(Hostile::named("ssh-honest").is_none());
 }
 
 #[test]

@@ -42,11 +42,9 @@ impl Settings {
     /// Checks the machine and the options. Nothing of SSH starts where this fails.
     pub fn new(options: &options::Ssh) -> Result<Self, Cause> {
         primitives::check("SSH")?;
-        let pin = |text: &String| {
-            text.parse()
-                .map_err(|error| Cause::Argument(format!("--ssh-authenticator={text}: {error}")))
-        };
-        let pins = options.authenticators.iter().map(pin).collect::<Result<_, _>>()?;
+        let pins =
+            options.authenticators.iter().map(|text| pins(text)).collect::<Result<Vec<_>, _>>();
+        let pins = pins?.concat();
         let mut credentials = Vec::new();
         let passphrase = options.passphrase.as_ref().map(|it| it.0.as_str());
         if let Some(key) = &options.key {
@@ -76,19 +74,46 @@ impl Settings {
         algorithms
     }
 
-    fn judge(&self, key: &HostKey) -> Result<(), Cause> {
+    /// `kinds`: those that the server has.
+    fn judge(&self, key: &HostKey, kinds: &[&str]) -> Result<(), Cause> {
         if self.pins.iter().any(|pin| pin.accepts(key)) {
             return Ok(());
         }
-        let known = match self.pins.is_empty() {
-            true => "the host key is not known",
-            false => "the host key is none of those that --ssh-authenticator gives",
-        };
-        let fingerprint = key.fingerprint();
-        Err(Cause::Refused(format!(
-            "{known}: the server has {key}; --ssh-authenticator={fingerprint} accepts it"
-        )))
+        if self.pins.is_empty() {
+            let fingerprint = key.fingerprint();
+            return Err(Cause::Refused(format!(
+                "the host key is not known: the server has {key}; --ssh-authenticator={fingerprint} accepts it"
+            )));
+        }
+        let mut said = format!(
+            "the host key is none of those that --ssh-authenticator gives: the server has {key}; it was given a new one, or \
+             somebody stands between"
+        );
+        // a bare fingerprint does not say which of several keys to ask for
+        let is_bare = |pin: &Pin| matches!(pin, Pin::Fingerprint { kind: "", .. });
+        let others: Vec<_> = kinds.iter().copied().filter(|kind| *kind != key.kind()).collect();
+        if self.pins.iter().any(is_bare) && !others.is_empty() {
+            let others = others.join(", ");
+            said += &format!(
+                "; a fingerprint of its other keys ({others}) needs its kind: ed25519:…, ecdsa:… or rsa:… in place of SHA256:…"
+            );
+        }
+        Err(Cause::Refused(said))
     }
+}
+
+/// The pins of a text, one a line; lines without one, as files of known hosts have them, mean nothing.
+fn pins(text: &str) -> Result<Vec<Pin>, Cause> {
+    let is_said = |line: &&str| !line.is_empty() && !line.starts_with('#');
+    let mut lines: Vec<_> = text.lines().map(str::trim).filter(is_said).collect();
+    if lines.is_empty() {
+        lines.push("");
+    }
+    let pin = |line: &str| {
+        line.parse()
+            .map_err(|error| Cause::Argument(format!("--ssh-authenticator={line}: {error}")))
+    };
+    lines.into_iter().map(pin).collect()
 }
 
 /// A key as `--ssh-key` takes it.
@@ -231,9 +256,10 @@ impl mimic::Protocol for Ssh {
         let start = endpoint.net.now();
         let connection = Connection::new(config, Box::new(random), start - Instant::ZERO)
             .map_err(|error| fail(cause(error)))?;
-        let flow = session::start(endpoint.net.clone(), lower, connection, &name, exec, |key| {
-            settings.judge(key)
-        });
+        let net = endpoint.net.clone();
+        let judge = |key: &HostKey, kinds: &[&str]| settings.judge(key, kinds);
+        let trace = endpoint.trace.clone();
+        let flow = session::start(net, lower, connection, &name, exec, judge, trace);
         let outcome = match within(&*endpoint.net, endpoint.limit, flow).await {
             Some(outcome) => outcome.map_err(fail),
             None => Err(fail(Cause::Limit { limit: "handshake-timeout", after: endpoint.limit })),
@@ -263,11 +289,34 @@ fn cause(error: ::ssh::Error) -> Cause {
         Ssh::CutShort => Cause::CutShort(error.to_string()),
         Ssh::NoRandomness => Cause::Unable(no_entropy()),
         Ssh::Silent { .. } => Cause::Net(stack::Error::TimedOut),
-        Ssh::HostKeyChanged
+        Ssh::Dismissed { .. }
+        | Ssh::HostKeyChanged
         | Ssh::HostKeyRefused
         | Ssh::HostKeyUnusable
         | Ssh::NotAuthenticated { .. }
         | Ssh::Signature => Cause::Refused(error.to_string()),
         error => Cause::Protocol(format!("SSH: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
+    #[test]
+    fn every_line_of_a_text_is_a_pin() {
+        let file = format!("# a file\n\nhost {KEY} me@here\r\n  none\n");
+        assert_eq!(pins(&file).unwrap().len(), 2);
+        assert_eq!(pins(&file).unwrap()[1], Pin::Any);
+        for wrong in ["", "# nothing", "none\n@revoked host", "none\nSHA256:AAAA"] {
+            let Err(Cause::Argument(said)) = pins(wrong) else { panic!("{wrong:?} is a pin") };
+            assert!(said.starts_with("--ssh-authenticator="), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+        let revoked = format!("host {KEY}\n@revoked host {KEY}");
+        assert!(pins(&revoked).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cause;
 use crate::error::{Cause, Error, Stage};
+use crate::trace::{Step, Trace};
 use ::ssh::{ChannelId, Connection, Event, Exec, Exit, HostKey, Stream};
 use core::fmt;
 use core::future::poll_fn;
@@ -17,6 +18,9 @@ use std::task::Wake;
 
 /// Octets read from the flow below at once.
 const CHUNK: usize = 64 * 1024;
+/// Steps in a row, each of at most [`CHUNK`], after which others have their turn: a peer that is never silent must not keep the
+/// limits of time from being seen.
+const STEPS: usize = 64;
 /// Octets of standard error that are kept where nobody reads it.
 const TAIL: usize = 1024;
 
@@ -27,17 +31,18 @@ pub(super) async fn start(
     connection: Connection,
     name: &str,
     exec: Exec,
-    judge: impl Fn(&HostKey) -> Result<(), Cause>,
+    judge: impl Fn(&HostKey, &[&str]) -> Result<(), Cause>,
+    trace: Trace,
 ) -> Result<Flow, Cause> {
     let mut session = Session::new(net, lower, connection);
     let mut exec = Some(exec);
     let (mut agreed, mut banners) = (String::new(), String::new());
     let channel = poll_fn(|cx| {
-        loop {
+        for _ in 0..STEPS {
             while let Some(event) = session.connection.poll_event() {
                 match event {
                     Event::HostKey(key) => {
-                        let judged = judge(&key);
+                        let judged = judge(&key, session.connection.host_key_kinds());
                         let now = session.now();
                         match &judged {
                             Ok(()) => session.connection.accept_host_key(now).map_err(cause)?,
@@ -71,8 +76,11 @@ pub(super) async fn start(
                 Err(cause) => return Poll::Ready(Err(cause)),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     });
     let channel = channel.await?;
+    let started = session.net.now();
     Ok(Flow {
         name: name.into(),
         session: Some(session),
@@ -83,6 +91,9 @@ pub(super) async fn start(
         tail: Vec::new(),
         exit: None,
         is_closed: false,
+        exchanges: 0,
+        started,
+        trace,
     })
 }
 
@@ -163,7 +174,8 @@ impl Session {
         let used =
             self.connection.handle_input(now, &self.buf[self.rest.clone()]).map_err(cause)?;
         self.rest.start += used;
-        Ok(moved | (used > 0))
+        // as many events as are held keep the rest of what the connection has from being looked at
+        Ok(moved | (used > 0) | self.connection.has_event())
     }
 
     fn tick(&mut self, cx: &mut Context<'_>, now: Duration) -> Result<bool, Cause> {
@@ -207,6 +219,10 @@ pub struct Flow {
     tail: Vec<u8>,
     exit: Option<Exit>,
     is_closed: bool,
+    /// Keys exchanged anew since the command runs.
+    exchanges: u32,
+    started: Instant,
+    trace: Trace,
 }
 
 /// The two that may wait for the flow below, which knows only one.
@@ -281,7 +297,7 @@ impl Flow {
         *self.wakers.0[who].lock() = Some(cx.waker().clone());
         let waker = Waker::from(self.wakers.clone());
         let both = &mut Context::from_waker(&waker);
-        loop {
+        for _ in 0..STEPS {
             if let Some(outcome) = attempt(self) {
                 // what the attempt put out: data, a wider window
                 let sent = self.session.as_mut().map_or(Ok(false), |session| session.send(both));
@@ -298,6 +314,7 @@ impl Flow {
                 match event {
                     Event::Exited(_, exit) => self.exit = Some(exit),
                     Event::Closed(_) => self.is_closed = true,
+                    Event::Agreed(_) => self.exchanges += 1,
                     event => log::debug!("{}: {event:?}", self.name),
                 }
             }
@@ -317,6 +334,8 @@ impl Flow {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The end of standard output to those who only read: an error where the command failed, once that is known.
@@ -410,7 +429,17 @@ impl mimic::Flow for Flow {
             return Poll::Pending;
         }
         let closed = ready!(session.lower.poll_close(cx));
+        let now = session.net.now();
         self.session = None;
+        if self.exchanges > 0 {
+            self.trace.push(Step {
+                kind: "ssh",
+                subject: self.name.clone(),
+                start: self.started,
+                end: now,
+                outcome: Ok(format!("keys exchanged anew: {}", self.exchanges)),
+            });
+        }
         Poll::Ready(closed)
     }
 

@@ -26,6 +26,7 @@ mod netns;
 pub mod peers;
 mod progress;
 mod project;
+mod rekeys;
 mod relay;
 pub mod runner;
 mod scenario;
@@ -172,13 +173,14 @@ fn scenarios(
         &faults::TESTS,
     ]
     .concat();
-    let of_process = [&scripts::TESTS[..], &uhyve::TESTS].concat();
+    let of_process = [&scripts::TESTS[..], &uhyve::TESTS, &rekeys::OWN].concat();
     let of_target = if target == Target::Unix { &of_process } else { &of_machines };
     let tool = host_tool::TESTS
         .iter()
         .chain(&progress::TESTS)
         .chain(&project::TESTS)
         .chain(&certificates::TESTS)
+        .chain(&rekeys::TESTS)
         .chain(of_target)
         .filter(|(name, _)| selection.has(name))
         .collect::<Vec<_>>();

@@ -34,6 +34,7 @@ mod scripts;
 mod sshd;
 mod terminal;
 mod threads;
+mod trixie;
 mod uhyve;
 mod variants;
 mod vsock;
@@ -211,7 +212,7 @@ fn scenarios(
             match runner::run(&mut peers, row, target, accelerator) {
                 Ok(Ok(())) => tally.passed(group, &name, start),
                 Ok(Err(cause)) => tally.failed(group, &name, &cause),
-                Err(error) => tally.failed(group, &name, &format!("{error:#}")),
+                Err(error) => tally.could_not(group, &name, &error),
             }
         }
     }
@@ -219,10 +220,7 @@ fn scenarios(
         let start = Instant::now();
         match test(workspace, &mut peers, target) {
             Ok(()) => tally.passed(group, name, start),
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(skip) => tally.skipped(group, name, &skip.0),
-                None => tally.failed(group, name, &format!("{error:#}")),
-            },
+            Err(error) => tally.could_not(group, name, &error),
         }
     }
     Ok(())
@@ -325,6 +323,14 @@ impl Tally {
     pub fn skipped(&mut self, group: &str, name: &str, cause: &str) {
         self.skipped += 1;
         println!("skip  {group}: {name}: {cause}");
+    }
+
+    /// One test ended with an error: failed, unless that is a [`Skip`].
+    fn could_not(&mut self, group: &str, name: &str, error: &anyhow::Error) {
+        match error.downcast_ref::<Skip>() {
+            Some(skip) => self.skipped(group, name, &skip.0),
+            None => self.failed(group, name, &format!("{error:#}")),
+        }
     }
 
     /// Takes over a line that another run of this program printed; false if it is no result.

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,13 @@ use anyhow::{Context, Result, bail};
 use super::files::Files;
 use super::git::{self, Repositories};
 use super::relay::Mischief;
-use super::{sshd, threads};
+use super::trixie::Trixie;
+use super::{Skip, sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
 use crate::manifest::Target;
 use crate::scratch::Scratch;
+use crate::workspace::Workspace;
 
 /// All peers of one run of the tests.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Peers {
     servers: Vec<Server>,
     /// Made when first named.
     keys: Option<sshd::Keys>,
+    /// Looked for when first named; why there are none.
+    trixie: Option<Result<Arc<Trixie>, String>>,
 }
 
 /// The servers' certificates by what is right or wrong with them.
@@ -67,7 +72,8 @@ impl Peers {
         let files = Files::new(&www);
         let repositories = Repositories::new(scratch.path().join("git"));
         let (ports, servers) = (BTreeMap::new(), Vec::new());
-        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers, keys: None })
+        let (keys, trixie) = (None, None);
+        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers, keys, trixie })
     }
 
     /// The files that they serve.
@@ -106,6 +112,7 @@ impl Peers {
             "" => Ok(format!("{host}:{port}")),
             "port" => Ok(port.to_string()),
             "pin" => self.keys()?.fingerprint(name),
+            "digest" => self.keys()?.digest(name),
             "line" => self.keys()?.line(name),
             "large" => {
                 self.repositories.large()?;
@@ -138,12 +145,30 @@ impl Peers {
         }
     }
 
+    /// Debian 13's programs; an attempt that failed is not made again.
+    fn trixie(&mut self) -> Result<Arc<Trixie>> {
+        let made = self.trixie.get_or_insert_with(|| {
+            Trixie::get(&Workspace::find()).map(Arc::new).map_err(|error| match error.downcast() {
+                Ok(Skip(reason)) => reason,
+                Err(error) => format!("{error:#}"),
+            })
+        });
+        Ok(made.clone().map_err(Skip)?)
+    }
+
     fn start(&mut self, name: &str) -> Result<u16> {
         if let Some(peer) = threads::Peer::named(name) {
             return peer.start(&self.leaves["valid"]);
         }
         if let Some(port) = threads::start_script(name, &self.leaves["valid"])? {
             return Ok(port);
+        }
+        if let Some(port) = threads::start_hostile(name)? {
+            return Ok(port);
+        }
+        if name == "tinysshd-strict" {
+            let trixie = self.trixie()?;
+            return self.keys()?.tiny_of(trixie);
         }
         if name == "tinysshd" {
             return self.keys()?.tiny();
@@ -163,13 +188,10 @@ impl Peers {
             "dns-unix" | "dns-qemu" => {
                 let target = if name == "dns-unix" { Target::Unix } else { Target::Qemu };
                 self.dnsmasq(port, host(target))
-        if let Some(port) = threads::start_hostile(name)? {
-            return Ok(port);
-        }
-        if name == "tinysshd-strict" {
-            let trixie = self.trixie()?;
-            return self.keys()?.tiny_of(trixie);
-        }
+            }
+            _ if sshd::NEWER.contains(&name) => {
+                let trixie = self.trixie()?;
+                self.keys()?.server_of(&trixie, name, port)?
             }
             "dropbear" => self.keys()?.dropbear(port)?,
             _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,

@@ -7,14 +7,19 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
+use super::trixie::{SHARED, Trixie};
 use crate::guard;
 
 /// Servers by name, and what makes them different; the first word says which host key they have.
-const SERVERS: [(&str, &str, &str); 25] = [
+const SERVERS: [(&str, &str, &str); 31] = [
     ("sshd", "ed25519", ""),
     ("sshd-rekey", "ed25519", "RekeyLimit 1M"),
     ("sshd-kex-curve25519", "ed25519", "KexAlgorithms curve25519-sha256"),
@@ -41,6 +46,12 @@ const SERVERS: [(&str, &str, &str); 25] = [
         "AuthenticationMethods keyboard-interactive\nUsePAM yes\nKbdInteractiveAuthentication yes",
     ),
     ("sshd-banner", "ed25519", "Banner {directory}/banner"),
+    ("sshd-all", "ed25519", "HostKey {directory}/ecdsa256\nHostKey {directory}/rsa"),
+    ("sshd-tries", "ed25519", "MaxAuthTries 1"),
+    ("sshd-user-rsa512", "ed25519", "PubkeyAcceptedAlgorithms rsa-sha2-512"),
+    ("sshd-10", "ed25519", "KexAlgorithms mlkem768x25519-sha256"),
+    ("dropbear-2025", "ed25519", ""),
+    ("tinysshd-strict", "tiny-strict", ""),
     ("dropbear", "ed25519", ""),
     ("sshd-git", "ed25519", "AcceptEnv GIT_PROTOCOL"),
     ("sshd-git-shell", "ed25519", "AcceptEnv GIT_PROTOCOL"),
@@ -49,6 +60,11 @@ const SERVERS: [(&str, &str, &str); 25] = [
 /// Those with accounts of their own, `tester` with the password `hunter2`, `git` with git's shell and `keeper` with a directory of
 /// its own: they see other files of accounts than this host has, which takes root.
 const WITH_ACCOUNTS: [&str; 4] = ["sshd-password", "sshd-both", "sshd-questions", "sshd-git-shell"];
+
+/// Those of Debian 13.
+pub const NEWER: [&str; 3] = ["sshd-10", "dropbear-2025", "tinysshd-strict"];
+/// The key that TinySSH makes.
+const STRICT: &str = "tiny-strict";
 
 /// It wants to be called by its whole path.
 pub const PROGRAM: &str = "/usr/sbin/sshd";
@@ -105,7 +121,23 @@ impl Keys {
     /// The fingerprint of a server's host key.
     pub fn fingerprint(&self, server: &str) -> Result<String> {
         let (_, key, _) = named(server)?;
+        if key == STRICT {
+            return self.strict_fingerprint();
+        }
         self.fingerprints.get(key).cloned().context("there is no such key")
+    }
+
+    /// TinySSH makes its own key, and keeps nothing but the octets of it.
+    fn strict_fingerprint(&self) -> Result<String> {
+        let public = fs::read(self.directory.join(STRICT).join("ed25519.pk"))?;
+        let string = |octets: &[u8]| [&(octets.len() as u32).to_be_bytes(), octets].concat();
+        let blob = [string(b"ssh-ed25519"), string(&public)].concat();
+        Ok(format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(blob))))
+    }
+
+    /// The same without its name: the digest alone.
+    pub fn digest(&self, server: &str) -> Result<String> {
+        Ok(self.fingerprint(server)?.trim_start_matches("SHA256:").to_owned())
     }
 
     /// A server's line in known_hosts.
@@ -151,14 +183,9 @@ impl Keys {
 
     /// What starts dropbear, which wants its keys in a form and a place of its own.
     pub fn dropbear(&self, port: u16) -> Result<Command> {
-        let directory = &self.directory;
-        let key = directory.join("dropbear");
-        let ours = directory.join("ed25519");
-        run(Command::new("dropbearconvert").args(["openssh", "dropbear"]).arg(ours).arg(&key))?;
-        fs::create_dir_all(directory.join("home/.ssh"))?;
-        let authorized = "authorized_keys";
-        fs::copy(directory.join(authorized), directory.join("home/.ssh").join(authorized))?;
-        let (key, pid) = (key.display(), directory.join("dropbear.pid"));
+        let directory = self.shared()?;
+        let (key, pid) = (self.dropbear_key()?, directory.join("dropbear.pid"));
+        let key = key.display();
         self.with_accounts(&format!(
             "dropbear -F -E -p 127.0.0.1:{port} -r {key} -P {}",
             pid.display()
@@ -169,21 +196,62 @@ impl Keys {
     pub fn tiny(&self) -> Result<u16> {
         let directory = self.directory.join("tiny");
         run(Command::new("tinysshd-makekey").arg(&directory))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let directory = directory.clone();
-                thread::spawn(move || -> Result<()> {
-                    let input = OwnedFd::from(stream.try_clone()?);
-                    let mut command = guard::command("tinysshd");
-                    command.arg(directory).stdin(input).stdout(OwnedFd::from(stream));
-                    command.stderr(Stdio::null()).spawn()?.wait()?;
-                    Ok(())
-                });
+        listen(move || {
+            let mut command = guard::command("tinysshd");
+            command.arg(&directory);
+            command
+        })
+    }
+
+    /// The same with Debian 13's, which has strict key exchange.
+    pub fn tiny_of(&self, trixie: Arc<Trixie>) -> Result<u16> {
+        let directory = self.shared()?;
+        let keys = format!("{SHARED}/{STRICT}");
+        run(&mut trixie.command(&directory, &["/usr/sbin/tinysshd-makekey", &keys]))?;
+        listen(move || trixie.command(&directory, &["/usr/sbin/tinysshd", &keys]))
+    }
+
+    /// What starts Debian 13's OpenSSH or dropbear.
+    pub fn server_of(&self, trixie: &Trixie, name: &str, port: u16) -> Result<Command> {
+        let directory = self.shared()?;
+        let file = match name {
+            "dropbear-2025" => self.dropbear_key()?,
+            _ => {
+                let file = self.configure(name, &format!("127.0.0.1:{port}"))?;
+                let text = fs::read_to_string(&file)?;
+                fs::write(&file, text.replace(&directory.display().to_string(), SHARED))?;
+                file
             }
-        });
-        Ok(port)
+        };
+        let file = file.file_name().and_then(|it| it.to_str()).context("a file without a name")?;
+        let (file, at) = (format!("{SHARED}/{file}"), format!("127.0.0.1:{port}"));
+        let pid = format!("{SHARED}/{name}.pid");
+        let words: &[&str] = match name {
+            "dropbear-2025" => {
+                &["/usr/sbin/dropbear", "-F", "-E", "-p", &at, "-r", &file, "-P", &pid]
+            }
+            _ => &[PROGRAM, "-D", "-e", "-f", &file],
+        };
+        Ok(trixie.command(&directory, words))
+    }
+
+    /// The directory, with what a user's own has.
+    fn shared(&self) -> Result<PathBuf> {
+        let home = self.directory.join("home/.ssh");
+        fs::create_dir_all(&home)?;
+        fs::copy(self.directory.join("authorized_keys"), home.join("authorized_keys"))?;
+        Ok(self.directory.clone())
+    }
+
+    /// The file of the key `ed25519` as dropbear has it.
+    fn dropbear_key(&self) -> Result<PathBuf> {
+        let key = self.directory.join("dropbear");
+        if !key.exists() {
+            let ours = self.directory.join("ed25519");
+            let mut convert = Command::new("dropbearconvert");
+            run(convert.args(["openssh", "dropbear"]).arg(ours).arg(&key))?;
+        }
+        Ok(key)
     }
 
     /// `line`, run by a shell that sees accounts of ours beside this host's.
@@ -231,11 +299,32 @@ pub fn user() -> Result<String> {
     Ok(run(Command::new("id").arg("-un"))?.trim().to_owned())
 }
 
+/// Gives every connection to a program of its own, as its standard input and output.
+fn listen(program: impl Fn() -> Command + Send + Sync + 'static) -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    let program = Arc::new(program);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let program = program.clone();
+            thread::spawn(move || -> Result<()> {
+                let input = OwnedFd::from(stream.try_clone()?);
+                let mut command = program();
+                command.stdin(input).stdout(OwnedFd::from(stream));
+                command.stderr(Stdio::null()).spawn()?.wait()?;
+                Ok(())
+            });
+        }
+    });
+    Ok(port)
+}
+
 fn named(server: &str) -> Result<(&'static str, &'static str, &'static str)> {
     SERVERS.into_iter().find(|(name, ..)| *name == server).context("there is no peer of that name")
 }
 
-fn run(command: &mut Command) -> Result<String> {
+/// Runs it to its end: what it prints.
+pub fn run(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());

@@ -1,5 +1,6 @@
 //! Tests of projects of one's own, and of what stands in files beside the command line.
 
+use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
@@ -35,6 +36,21 @@ fn fresh(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
     ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(said == "a line of its own\n", "it printed {said:?}");
+
+    // the same line, now from a file that the manifest names
+    let manifest = directory.join("image.toml");
+    let text = fs::read_to_string(&manifest)?;
+    fs::write(&manifest, text.replace("[secrets]\n", "[secrets]\nsend = 'line'\n"))?;
+    fs::write(directory.join("line"), "a line of the file")?;
+    let mut run = guard::command("/proc/self/exe");
+    run.arg("run").arg(format!("--target={target}")).arg("--kill-after=60s");
+    run.arg("--path").arg(&directory).arg(format!("tcp://{}", peers.value("echo", target)?));
+    run.args(["--explain", "--logs=trace"]).stdin(Stdio::null());
+    let output = Output::of(run, Feed::Nothing)?;
+    ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(said == "a line of the file\n", "it printed {said:?}");
+    ensure!(!output.stderr.contains("a line of the file"), "it told: {}", output.stderr);
     Ok(())
 }
 

@@ -25,9 +25,12 @@ pub fn run(
 ) -> Result<Result<(), String>> {
     let mut command = command(target, scenario, accel);
     let secrets = Scratch::new("secrets")?;
+    let mut values = Vec::new();
     for (name, value) in &scenario.secrets {
         let file = secrets.path().join(name);
-        fs::write(&file, filled(peers, value, target)?)?;
+        let value = filled(peers, value, target)?;
+        fs::write(&file, &value)?;
+        values.push(value);
         command.arg(format!("--secret={name}={}", file.display()));
     }
     command.arg("--");
@@ -85,6 +88,15 @@ pub fn run(
             wrong.push(format!("standard error lacks `{text}`"));
         }
     }
+    for value in &values {
+        if shows(&output.stderr, value) {
+            wrong.push("standard error shows a secret".into());
+        }
+        let is_wanted = matches!(&scenario.stdout, Stdout::Text(text) if shows(text, value));
+        if !is_wanted && shows(&String::from_utf8_lossy(&output.stdout), value) {
+            wrong.push("standard output shows a secret".into());
+        }
+    }
     let lines = output.stderr.lines().filter(|line| !line.trim().is_empty()).count();
     if let Some(expected) = scenario.expected_lines().filter(|&expected| expected != lines) {
         wrong.push(format!("standard error: expected {expected} lines, got {lines}"));
@@ -94,6 +106,14 @@ pub fn run(
     }
     let said = output.stderr.lines().fold(String::new(), |all, line| all + "\n    | " + line);
     Ok(Err(format!("{}; standard error:{said}", wrong.join("; "))))
+}
+
+/// Whether `text` holds a secret, or a part that gives it away: a line of a key's file, the value of a field.
+fn shows(text: &str, secret: &str) -> bool {
+    const TELLING: usize = 16;
+    let lines = secret.lines().filter(|line| line.len() >= TELLING && !line.starts_with("-----"));
+    let field = secret.trim().split_once(": ").map(|(_, value)| value);
+    lines.chain(field).chain([secret.trim()]).any(|part| text.contains(part))
 }
 
 /// `run` of this program, with what is built already, and without arguments from the environment.
@@ -271,6 +291,22 @@ mod tests {
         let output = output("cat; echo error >&2; exit 7");
         assert_eq!((output.exit, output.stderr.as_str()), (Some(7), "error\n"));
         assert_eq!(output.stdout, b"in");
+    }
+
+    #[test]
+    fn a_shown_secret_is_noticed() {
+        for (text, secret) in [
+            ("error: --header=X: abc: no", "X: abc\n"),
+            ("a field abc", "X: abc"),
+            (
+                "at line AAAABBBBCCCCDDDD of",
+                "-----BEGIN KEY-----\nAAAABBBBCCCCDDDD\nEE==\n-----END-----\n",
+            ),
+        ] {
+            assert!(shows(text, secret), "{text}");
+        }
+        assert!(!shows("-----BEGIN KEY-----", "-----BEGIN KEY-----\nAAAABBBBCCCCDDDD\n"));
+        assert!(!shows("(redacted)", "hunter2"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::{args, explain, report};
 use client::deadline::{within, within_some};
 use client::dialer::Dialer;
 use client::dns::Resolver;
+#[cfg(feature = "git")]
+use client::flow::git::Service;
 use client::flows::Flows;
 use client::sink::{self, Input, Output};
 use client::trace::Trace;
@@ -31,10 +33,14 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// Does what the configuration says; gives the exit code.
 pub async fn run(application: &impl Application, config: &Config, machine: Machine) -> u8 {
-    let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, progress, boot } = machine;
+    let Machine { net, vsock, networks, stdin, mut stdout, mut stderr, progress, memory, boot } =
+        machine;
     let start = net.now();
     let target = config.target.as_ref();
-    let run = target.map(|target| Run::new(application, config, (&net, &vsock), &networks, target));
+    let run = target.map(|target| Run {
+        memory,
+        ..Run::new(application, config, (&net, &vsock), &networks, target)
+    });
     let teller = Teller::new(progress.filter(|_| config.run.progress));
     if let Some(run) = &run {
         teller.watch(&run.trace);
@@ -112,6 +118,7 @@ struct Run<'a, A> {
     net: &'a Arc<dyn Net>,
     networks: &'a [(String, Arc<dyn Net>)],
     target: &'a Target,
+    memory: Option<u64>,
     registry: Registry,
     flows: Flows,
     ctx: Ctx,
@@ -153,7 +160,19 @@ impl<'a, A: Application> Run<'a, A> {
         let ctx = with_vsock(&flows, ctx, vsock);
         let ctx = application.configure(&mut registry, &flows, ctx, target);
         let resolution = Mutex::new(None);
-        Self { application, config, net, networks, target, registry, flows, ctx, trace, resolution }
+        Self {
+            application,
+            config,
+            net,
+            networks,
+            target,
+            memory: None,
+            registry,
+            flows,
+            ctx,
+            trace,
+            resolution,
+        }
     }
 
     async fn go(
@@ -169,7 +188,8 @@ impl<'a, A: Application> Run<'a, A> {
         match self.registry.resolve(&self.ctx, &policy).await {
             Ok(connected) => {
                 *self.resolution.lock() = Some(connected.report);
-                let Self { config, net, networks, target, ref flows, ref trace, .. } = *self;
+                let Self { config, net, networks, target, memory, ref flows, ref trace, .. } =
+                    *self;
                 let call = Call {
                     flow: connected.flow,
                     target,
@@ -179,6 +199,7 @@ impl<'a, A: Application> Run<'a, A> {
                     connector: self,
                     flows,
                     trace,
+                    memory,
                     stdin,
                     stdout: output,
                     stderr,
@@ -193,7 +214,12 @@ impl<'a, A: Application> Run<'a, A> {
     }
 
     /// A further flow: the same context, aimed at another target.
-    async fn open(&self, target: &Target, protocols: &[&str]) -> Result<BoxFlow, Error> {
+    async fn open(
+        &self,
+        target: &Target,
+        protocols: &[&str],
+        ask: impl FnOnce(Ctx) -> Ctx,
+    ) -> Result<BoxFlow, Error> {
         let offer = || protocols.iter().map(ToString::to_string).collect();
         let mut tls = offering(&self.config.tls, offer);
         // what is given for one host says nothing of another, and who we are is nobody else's business
@@ -207,7 +233,7 @@ impl<'a, A: Application> Run<'a, A> {
             tls.key = None;
         }
         let said = options::Flows { ssh: &self.config.ssh, tls: &tls };
-        let ctx = self.flows.aim(&self.ctx, target, said);
+        let ctx = ask(self.flows.aim(&self.ctx, target, said));
         let policy = Policy::with_timer(Arc::new(Clock(self.net.clone())));
         let resolved = self.registry.resolve(&ctx, &policy).await;
         let report = match &resolved {
@@ -297,7 +323,12 @@ fn with_vsock(_: &Flows, ctx: Ctx, _: &Arc<dyn Vsock>) -> Ctx {
 
 impl<A: Application> Connector for Run<'_, A> {
     fn open<'a>(&'a self, target: &'a Target, protocols: &'a [&'a str]) -> Opening<'a> {
-        Box::pin(self.open(target, protocols))
+        Box::pin(self.open(target, protocols, |ctx| ctx))
+    }
+
+    #[cfg(feature = "git")]
+    fn repository<'a>(&'a self, target: &'a Target, service: Service) -> Opening<'a> {
+        Box::pin(self.open(target, &[], move |ctx| self.flows.git.ask(ctx, target, service)))
     }
 }
 

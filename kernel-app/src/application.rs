@@ -1,6 +1,8 @@
 //! What a program says over its flow: all that a unikernel of one's own has to bring.
 
 use crate::config::Config;
+#[cfg(feature = "git")]
+use client::flow::git::Service;
 use client::flows::Flows;
 use client::sink::{Input, Output};
 use client::trace::Trace;
@@ -48,6 +50,10 @@ pub trait Connector {
     /// A flow to `target`: the run's context with the destination replaced, resolved anew.
     /// `protocols` are offered in its handshake where it has one.
     fn open<'a>(&'a self, target: &'a Target, protocols: &'a [&'a str]) -> Opening<'a>;
+
+    /// A flow to `service` of the git repository that `target` names, in the same way.
+    #[cfg(feature = "git")]
+    fn repository<'a>(&'a self, target: &'a Target, service: Service) -> Opening<'a>;
 }
 
 /// A flow, and all that a program may want beside it.
@@ -68,6 +74,8 @@ pub struct Call<'a> {
     pub flows: &'a Flows,
     /// Where octets are counted, for the report; and for the bar, from its `expect` on.
     pub trace: &'a Trace,
+    /// Octets of memory that were left when the program began, where the machine says so.
+    pub memory: Option<u64>,
     /// Standard input.
     pub stdin: Input,
     /// Standard output: the payload.

@@ -39,6 +39,8 @@ mod explain;
 mod logger;
 mod program;
 mod report;
+#[cfg(feature = "git")]
+mod repositories;
 #[cfg(test)]
 mod simulated;
 mod teller;
@@ -48,6 +50,8 @@ mod web;
 pub use application::{Application, Call, Connector, Opening};
 pub use config::Config;
 pub use program::Program;
+#[cfg(feature = "git")]
+pub use repositories::Repositories;
 #[cfg(feature = "http")]
 pub use web::Registry as HttpConnector;
 

@@ -41,30 +41,17 @@ impl Application for Program {
 
 #[cfg(feature = "git")]
 async fn repository(call: Call<'_>) -> Result<(), Error> {
-    use client::git::{Context, command};
-    let context = Context {
-        net: call.net.clone(),
-        idle: call.config.limits.idle,
-        trace: call.trace.clone(),
-        target: call.target.to_string(),
-    };
-    let stderr = call.stderr;
+    use client::git::{self, command};
+    let context = call.git_context(call.target);
+    let Call { flow, target, config, connector, flows, stdout, stderr, .. } = call;
     let mut progress = |line: &str| {
         // as git says it; a reader of it that has gone is no reason to stop
         let _ = stderr.write_all(format!("remote: {line}\n").as_bytes());
     };
-    let progress = call.config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
-    let (options, output) = (&call.config.git, call.stdout);
-    #[cfg(feature = "http")]
-    if matches!(call.target.scheme, Scheme::Http | Scheme::Https) {
-        use client::git::{Http, Service};
-        let registry = crate::web::Registry::new(call.connector, call.flows);
-        let client = registry.client(call.net, call.flow, call.target, call.config, call.trace);
-        let (target, service) = (call.target, Service::UploadPack);
-        let http = Http::open(client, target, &call.config.http, service, &context).await?;
-        return command::run(http, options, context, output, progress).await;
-    }
-    command::run(call.flow, options, context, output, progress).await
+    let progress = config.run.progress.then_some(&mut progress as &mut dyn FnMut(&str));
+    let connector = crate::Repositories::new(connector, flows).with_flow(target, flow);
+    let repository = git::connect(&connector, target, &config.http, context).await?;
+    command::run(repository, &config.git, stdout, progress).await
 }
 
 #[cfg(feature = "raw")]

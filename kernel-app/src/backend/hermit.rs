@@ -46,6 +46,8 @@ const STDIN: &str = "mimic.stdin";
 const PROGRESS: &str = "mimic.progress";
 /// Octets of the program's stack.
 const STACK: usize = 1 << 20;
+/// How exactly it is known what memory is left, in octets.
+const SPARE: usize = 256 * 1024;
 /// How long a device may take for what devices do at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -135,7 +137,8 @@ fn serve<F: Future<Output = u8>>(
         None => Arc::new(Absent),
     };
     let boot = Some(boot);
-    let machine = Machine { net, vsock, networks, stdin, stdout, stderr, progress, boot };
+    let memory = Some(spare());
+    let machine = Machine { net, vsock, networks, stdin, stdout, stderr, progress, memory, boot };
     let mut links = Links::new(&stacks, idle.observe());
     let service = || {
         streams.as_ref().map(Streams::wake);
@@ -146,6 +149,24 @@ fn serve<F: Future<Output = u8>>(
     // what the end did not wait for
     streams.as_ref().map(Streams::wake);
     code
+}
+
+/// Octets of memory that are left in one piece, which at the start is nearly all of it: asked for, and given back. The
+/// kernel has mapped them already, so that this costs nothing.
+fn spare() -> u64 {
+    let (mut there, mut beyond) = (0, usize::MAX / 4);
+    while beyond - there > SPARE {
+        let middle = there + (beyond - there) / 2;
+        let mut room = Vec::<u8>::new();
+        let is_there = room.try_reserve_exact(middle).is_ok();
+        // a compiler may leave out what nobody uses, and take it for granted
+        core::hint::black_box(&room);
+        match is_there {
+            true => there = middle,
+            false => beyond = middle,
+        }
+    }
+    there as u64
 }
 
 /// Ends the machine.

@@ -49,6 +49,8 @@ pub struct Machine {
     pub stderr: Box<dyn Write + Send>,
     /// Takes how far the payload is, as lines of the crate `progress`; absent where nobody would look.
     pub progress: Option<Output>,
+    /// Octets of memory that are left for the program; absent where these are not the machine's alone to give.
+    pub memory: Option<u64>,
     /// From the machine's start to the program's, where that is known.
     pub boot: Option<Duration>,
 }

@@ -62,6 +62,7 @@ pub fn run<F: Future<Output = u8>>(config: &Config, main: impl FnOnce(Machine) -
         stdout: Box::new(Unblock::with_capacity(BUFFER, std::io::stdout())),
         stderr: stderr(),
         progress: screen.map(|it| Box::new(AssertAsync::new(it.events())) as Output),
+        memory: None,
         boot: None,
     };
     stack::host::block_on(main(machine))

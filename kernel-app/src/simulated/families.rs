@@ -63,6 +63,7 @@ fn boot(wire: Wire, line: &str) -> (Left, Duration) {
         stdout: Box::new(stdout.clone()),
         stderr: Box::new(stderr.clone()),
         progress: None,
+        memory: None,
         boot: None,
     };
     let exit = network.run(app::run(&crate::Program, &config, machine)).unwrap();

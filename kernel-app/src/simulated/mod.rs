@@ -181,6 +181,7 @@ fn boot_as(
                 stdout: Box::new(stdout.clone()),
                 stderr: Box::new(stderr.clone()),
                 progress: Some(Box::new(progress.clone())),
+                memory: None,
                 boot: None,
             };
             let run = world.network.run(app::run(program, &config, machine));

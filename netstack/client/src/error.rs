@@ -67,6 +67,8 @@ pub enum Cause {
     },
     /// The answer makes no sense.
     Malformed(String),
+    /// The machine has too little memory for the answer; the text says how much was needed, and how to add some.
+    Memory(String),
     /// The name cannot be resolved.
     Name(String),
     /// The stack below failed.
@@ -111,7 +113,7 @@ pub enum Exit {
     Name,
     /// No connection.
     Connect,
-    /// Our fault.
+    /// Our fault: a panic, a fault, or too little memory for an answer.
     Software,
     /// Timed out.
     TimedOut,
@@ -202,7 +204,7 @@ impl Error {
             Cause::Net(_) | Cause::Unable(_) => Exit::Connect,
             Cause::Argument(_) | Cause::NoFlow(_) => Exit::Usage,
             Cause::RemoteStatus(code) | Cause::RemoteEnd { code, .. } => Exit::Remote(*code),
-            Cause::Output(_) => Exit::Software,
+            Cause::Memory(_) | Cause::Output(_) => Exit::Software,
             Cause::ReaderGone => Exit::Gone,
             Cause::Status(_) => Exit::Status,
         }
@@ -246,6 +248,7 @@ impl fmt::Display for Cause {
             | Self::Certificate(text)
             | Self::CutShort(text)
             | Self::Malformed(text)
+            | Self::Memory(text)
             | Self::Name(text)
             | Self::NoFlow(text)
             | Self::Output(text)
@@ -345,6 +348,7 @@ mod tests {
             (Cause::Net(stack::Error::Reset), Exit::Protocol),
             (Cause::Certificate("expired".into()), Exit::Refused),
             (Cause::Status(404), Exit::Status),
+            (Cause::Memory("full".into()), Exit::Software),
             (Cause::Name("none".into()), Exit::Name),
             (Cause::ReaderGone, Exit::Gone),
         ] {

@@ -5,4 +5,7 @@
 #[allow(dead_code, reason = "each target checks one of them")]
 mod properties;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| properties::pack(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    properties::pack(octets);
+    properties::entries(octets);
+});

@@ -127,6 +127,13 @@ impl Scheme {
     }
 }
 
+impl Scheme {
+    /// Whether it is spoken to web servers.
+    pub fn is_web(&self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+}
+
 impl Target {
     /// The port, or the scheme's own; `None` where ports mean nothing (`icmp`, `raw`, unknown schemes).
     pub fn port_or_default(&self) -> Option<u32> {

@@ -11,6 +11,7 @@ use crate::flow::lower::{Lower, through};
 use crate::flow::ssh::Exec;
 use crate::flow::tcp;
 use crate::flows::Flows;
+use crate::options;
 use core::fmt;
 use mimic::{BoxFlow, Ctx, Handle, Key, Registry, opt, req};
 pub use proto::git::advertisement::Service;
@@ -94,7 +95,8 @@ impl Entry {
         let ctx = ctx.replace(&self.service, service);
         match target.repository() {
             Some(path) => ctx.replace(&self.path, path),
-            None => ctx,
+            // another's path is none of this one's
+            None => ctx.remove(&self.path),
         }
     }
 }
@@ -105,6 +107,14 @@ impl super::Entry for Entry {
             path: Key::shown("git-path"),
             service: Key::new("git-service"),
             handle: registry.register("git", None, Git),
+        }
+    }
+
+    /// Where a repository is asked for, it is the target's own from now on.
+    fn aim(&self, ctx: Ctx, target: &Target, _: options::Flows<'_>) -> Ctx {
+        match ctx.get(&self.service) {
+            Some(service) => self.ask(ctx, target, *service),
+            None => ctx,
         }
     }
 
@@ -131,5 +141,31 @@ impl super::Entry for Entry {
                 async move { endpoint }
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_further_target_has_a_repository_of_its_own() {
+        let flows = Flows::register(&mut Registry::new());
+        let (ssh, tls) = Default::default();
+        let options = options::Flows { ssh: &ssh, tls: &tls };
+        let target = |text: &str| text.parse::<Target>().unwrap();
+        let path = |ctx: &Ctx| ctx.get(&flows.git.path).map(|path| (*path).clone());
+        let one = target("git://h/one");
+        let ctx = flows.aim(&flows.derive(&Ctx::new()), &one, options);
+        assert_eq!(path(&ctx), None, "nobody asked");
+        let ctx = flows.ask_repository(ctx, &one);
+        assert_eq!(path(&ctx).as_deref(), Some("/one"));
+        let ctx = flows.aim(&ctx, &target("git://h/two"), options);
+        assert_eq!(path(&ctx).as_deref(), Some("/two"));
+        let ctx = flows.aim(&ctx, &target("git://h/"), options);
+        assert_eq!(path(&ctx), None, "the other's path is none of this one's");
+        let ctx = flows.git.ask(ctx, &target("git://h/three"), Service::ReceivePack);
+        let service = ctx.get(&flows.git.service).map(|service| *service);
+        assert_eq!((path(&ctx).as_deref(), service), (Some("/three"), Some(Service::ReceivePack)));
     }
 }

@@ -5,7 +5,9 @@ use crate::error::{Cause, Error, Stage};
 use crate::trace::{Payload, Trace};
 use core::pin::Pin;
 use core::time::Duration;
+use futures_lite::future;
 use mimic::BoxFlow;
+use proto::git::pack::Limits;
 use proto::git::pkt::{self, Packet};
 use stack::Net;
 use std::sync::Arc;
@@ -21,11 +23,13 @@ pub struct Context {
     pub trace: Trace,
     /// What errors name.
     pub target: String,
+    /// What answers may cost.
+    pub limits: Limits,
 }
 
 impl Context {
     /// An error of the exchange.
-    pub(super) fn fail(&self, cause: Cause) -> Error {
+    pub fn fail(&self, cause: Cause) -> Error {
         Error { stage: Stage::Exchange, target: self.target.clone(), cause }
     }
 
@@ -35,6 +39,9 @@ impl Context {
         let text = error.to_string();
         self.fail(match error {
             Git::Refused(_) | Git::Unsupported(_) => Cause::Protocol(text),
+            Git::Memory { .. } => {
+                Cause::Memory(format!("{text} (--memory gives the machine more)"))
+            }
             _ => Cause::Malformed(text),
         })
     }
@@ -96,17 +103,21 @@ pub struct Packets<'t> {
     /// What was read and not yet taken stands in `buf[start..end]`.
     start: usize,
     end: usize,
+    /// How often was read.
+    reads: u32,
 }
 
 /// Two packets of the longest.
 const BUFFER: usize = 128 * 1024;
+/// Reads of a peer who always has more to say before others may run: limits of time among them.
+const READS_AT_ONCE: u32 = 8;
 /// What is read at once while less than a packet is there.
 const ROOM: usize = pkt::LONGEST + 4;
 
 impl<'t> Packets<'t> {
     pub fn new(transport: impl Transport + 't, context: Context) -> Self {
         let transport = Box::new(transport);
-        Self { context, transport, buf: vec![0; BUFFER].into(), start: 0, end: 0 }
+        Self { context, transport, buf: vec![0; BUFFER].into(), start: 0, end: 0, reads: 0 }
     }
 
     /// Sends all of it.
@@ -165,6 +176,10 @@ impl<'t> Packets<'t> {
 
     /// Reads more; false at the end.
     async fn fill(&mut self) -> Result<bool, Error> {
+        self.reads = self.reads.wrapping_add(1);
+        if self.reads.is_multiple_of(READS_AT_ONCE) {
+            future::yield_now().await;
+        }
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.buf.len() - self.end < ROOM {

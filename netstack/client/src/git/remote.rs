@@ -1,11 +1,11 @@
 //! A repository at a server: its references, its objects, and changes of them.
 
+use super::pace::Pace;
 use super::packets::{Context, Packets, Transport};
 use crate::error::{Cause, Error};
-use futures_lite::future;
 use proto::git::advertisement::{Advertisement, Greeting, Version};
 use proto::git::fetch::{self, Answer};
-use proto::git::pack::{self, Limits, Receiver};
+use proto::git::pack::{self, Receiver};
 use proto::git::pkt::{self, Packet};
 use proto::git::push::{self, Command, Report, Status};
 use proto::git::refs::{self, Ref, Refs};
@@ -40,10 +40,14 @@ pub struct Fetched {
     pub refs: Vec<Ref>,
     /// What was asked for: the wanted reference, the object, or `HEAD`. `None` in an empty repository.
     pub tip: Option<ObjectId>,
+    /// Whether the repository has no reference at all; known where there is no tip.
+    pub is_empty: bool,
 }
 
-/// Deltas that are resolved before others may run.
-const DELTAS_AT_ONCE: usize = 64;
+/// `HEAD`, branches and tags.
+const EVERYTHING: [&str; 3] = ["HEAD", "refs/heads/", "refs/tags/"];
+/// What a delta is in octets of work, beside those of its object.
+const DELTA: u64 = 16 * 1024;
 
 impl<'t> Remote<'t> {
     /// Reads the server's first words.
@@ -52,7 +56,7 @@ impl<'t> Remote<'t> {
     /// The server refuses, speaks something else, or does not go on.
     pub async fn greet(transport: impl Transport + 't, context: Context) -> Result<Self, Error> {
         let mut packets = Packets::new(transport, context);
-        let mut greeting = Greeting::default();
+        let mut greeting = Greeting::within(packets.context.limits.refs());
         loop {
             let packet = packets.next("before its first words were complete").await?;
             let taken = greeting.take(packet);
@@ -89,7 +93,7 @@ impl<'t> Remote<'t> {
             return Ok(self.said.refs.iter().filter(begins).cloned().collect());
         }
         self.packets.send(&request).await?;
-        let mut refs = Refs::default();
+        let mut refs = Refs::within(self.packets.context.limits.refs());
         loop {
             let packet = self.packets.next("in the list of references").await?;
             let taken = refs.take(self.said.format, packet);
@@ -108,7 +112,6 @@ impl<'t> Remote<'t> {
         &mut self,
         want: &Want,
         store: &mut Store,
-        limits: Limits,
         progress: Progress<'_>,
     ) -> Result<Fetched, Error> {
         let fetched = self.find(want).await?;
@@ -120,17 +123,23 @@ impl<'t> Remote<'t> {
         if want.depth.is_none() && store.shallow().is_empty() {
             wants.retain(|id| !store.contains(id));
         }
+        let tips = |store: &mut Store| {
+            let of_refs = fetched.refs.iter().filter_map(Ref::target);
+            store.add_tips(fetched.tip.into_iter().chain(of_refs));
+        };
         if wants.is_empty() {
+            tips(store);
             return Ok(fetched);
         }
         let request = fetch::Request {
             wants,
-            haves: tips(store),
-            shallow: store.shallow().iter().copied().collect(),
+            haves: store.tips().to_vec(),
+            shallow: store.shallow().to_vec(),
             depth: want.depth,
             progress: progress.is_some(),
         };
-        self.fetch_objects(&request, store, limits, progress).await?;
+        self.fetch_objects(&request, store, progress).await?;
+        tips(store);
         Ok(fetched)
     }
 
@@ -142,7 +151,6 @@ impl<'t> Remote<'t> {
         &mut self,
         request: &fetch::Request,
         store: &mut Store,
-        limits: Limits,
         progress: Progress<'_>,
     ) -> Result<(), Error> {
         let message =
@@ -158,9 +166,11 @@ impl<'t> Remote<'t> {
                 break;
             }
         }
-        let shallow = answer.shallow.iter().chain(store.shallow()).copied();
-        let shallow = shallow.filter(|id| !answer.unshallow.contains(id));
-        let mut receiver = Receiver::new(said.format, limits, shallow, store.len());
+        // what is a part itself ends where its own history does (protocols 0 and 1 say that first)
+        let boundary = answer.boundary([store.shallow(), &said.shallow]);
+        let boundary = boundary.map_err(|error| packets.context.wrong(&error))?;
+        let limits = packets.context.limits;
+        let mut receiver = Receiver::new(said.format, limits, boundary, store.len());
         packets.expect();
         let has_bands = said.version == Version::Two || said.capability("side-band-64k").is_some();
         match has_bands {
@@ -169,13 +179,12 @@ impl<'t> Remote<'t> {
         }
         let context = &packets.context;
         let mut resolver = receiver.finish().map_err(|error| context.wrong(&error))?;
-        'all: loop {
-            for _ in 0..DELTAS_AT_ONCE {
-                if !resolver.step().map_err(|error| context.wrong(&error))? {
-                    break 'all;
-                }
-            }
-            future::yield_now().await;
+        let mut pace = Pace::default();
+        let mut before = resolver.work().done();
+        while resolver.step().map_err(|error| context.wrong(&error))? {
+            let done = resolver.work().done();
+            pace.did(done - before + DELTA).await;
+            before = done;
         }
         let pack = resolver.finish(|id| store.contains(id));
         let pack = pack.map_err(|error| context.wrong(&error))?;
@@ -183,7 +192,10 @@ impl<'t> Remote<'t> {
         if let Some(id) = lacks {
             return Err(context.wrong(&proto::git::Error::Missing { name: id.to_string() }));
         }
-        store.add_pack(pack, &answer.shallow, &answer.unshallow);
+        let boundary = answer.boundary([store.shallow(), &said.shallow]);
+        let mut boundary = boundary.map_err(|error| context.wrong(&error))?;
+        boundary.retain(|id| pack.contains(id) || store.contains(id));
+        store.add_pack(pack, boundary);
         Ok(())
     }
 
@@ -248,38 +260,35 @@ impl<'t> Remote<'t> {
     async fn find(&mut self, want: &Want) -> Result<Fetched, Error> {
         let Some(name) = &want.reference else {
             let single = want.depth.is_some();
-            let prefixes: &[&str] =
-                if single { &["HEAD"] } else { &["HEAD", "refs/heads/", "refs/tags/"] };
-            let prefixes: Vec<_> = prefixes.iter().map(|it| (*it).to_owned()).collect();
-            let mut refs = self.ls_refs(&prefixes).await?;
+            let prefixes = EVERYTHING.map(str::to_owned);
+            let mut refs = self.ls_refs(if single { &prefixes[..1] } else { &prefixes }).await?;
             refs.retain(|it| !single || it.is("HEAD"));
-            let head = refs.iter().find(|it| it.is("HEAD"));
-            // a HEAD that leads nowhere is not advertised before protocol 2
-            let tip = head.or(refs.first()).and_then(|it| it.id);
-            return Ok(Fetched { refs, tip });
+            let tip = refs.iter().find(|it| it.is("HEAD")).and_then(|it| it.id);
+            let is_empty = match tip {
+                Some(_) => false,
+                // a HEAD that leads nowhere says nothing of the others
+                None if single => {
+                    let all = self.ls_refs(&EVERYTHING.map(str::to_owned)).await?;
+                    !all.iter().any(|it| it.id.is_some())
+                }
+                None => !refs.iter().any(|it| it.id.is_some()),
+            };
+            return Ok(Fetched { refs, tip, is_empty });
         };
         if let Some(id) =
             ObjectId::from_hex(name.as_bytes()).filter(|id| id.format() == self.format())
         {
-            return Ok(Fetched { refs: Vec::new(), tip: Some(id) });
+            return Ok(Fetched { refs: Vec::new(), tip: Some(id), is_empty: false });
         }
         let listed = self.ls_refs(&refs::meanings(name)).await?;
         match refs::find(&listed, name) {
-            Some(it) => Ok(Fetched { refs: vec![it.clone()], tip: it.id }),
+            Some(it) => Ok(Fetched { refs: vec![it.clone()], tip: it.id, is_empty: false }),
             None => {
                 let text = format!("the repository has no reference `{name}`");
                 Err(self.packets.context.fail(Cause::Name(text)))
             }
         }
     }
-}
-
-/// The commits that a server is told of: those that nothing else in the store leads to would be enough, all do too.
-fn tips(store: &Store) -> Vec<ObjectId> {
-    let is_commit = |id: &ObjectId| {
-        store.packs().iter().any(|pack| pack.kind(id) == Some(proto::git::object::Kind::Commit))
-    };
-    store.ids().filter(is_commit).take(fetch::MOST_HAVES).collect()
 }
 
 async fn receive(

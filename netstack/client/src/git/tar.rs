@@ -14,6 +14,8 @@ pub struct Tar<'a> {
 }
 
 const BLOCK: usize = 512;
+/// The largest time and size of eleven octal digits.
+const MOST: u64 = 0o777_7777_7777;
 /// What tapes were written in.
 const RECORD: u64 = 20 * BLOCK as u64;
 const NAME: usize = 100;
@@ -31,11 +33,17 @@ impl<'a> Tar<'a> {
         commit: Option<ObjectId>,
         time: u64,
     ) -> Result<Self, Error> {
-        let mut tar = Self { output, time, written: 0 };
+        let mut tar = Self { output, time: time.min(MOST), written: 0 };
+        let mut global = Vec::new();
         if let Some(id) = commit {
-            let record = record("comment", id.to_string().as_bytes());
-            tar.head(b'g', EXTENDED, (b"", b"pax_global_header"), b"", record.len()).await?;
-            tar.padded(&record).await?;
+            global.extend(record("comment", id.to_string().as_bytes()));
+        }
+        if time > MOST {
+            global.extend(record("mtime", time.to_string().as_bytes()));
+        }
+        if !global.is_empty() {
+            tar.head(b'g', EXTENDED, (b"", b"pax_global_header"), b"", global.len()).await?;
+            tar.padded(&global).await?;
         }
         Ok(tar)
     }
@@ -96,8 +104,7 @@ impl<'a> Tar<'a> {
             own_link = format!("see {id}.paxheader").into_bytes();
             short_link = &own_link;
         }
-        // a number of eleven octal digits
-        if size as u64 >> 33 != 0 {
+        if size as u64 > MOST {
             extended.extend(record("size", size.to_string().as_bytes()));
         }
         if !extended.is_empty() {

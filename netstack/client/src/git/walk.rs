@@ -1,6 +1,8 @@
 //! All that lies in a tree, in the order of `git ls-tree -r -t`.
 
+use proto::git::names;
 use proto::git::object::{self, Kind, Mode};
+use proto::git::pack::Work;
 use proto::git::store::Store;
 use proto::git::{Error, ObjectId};
 
@@ -8,6 +10,11 @@ use proto::git::{Error, ObjectId};
 const DEEPEST: usize = 1000;
 /// How many entries at most: a tree may have another many times over, and each time counts.
 const MOST: usize = 1 << 22;
+/// The longest path in octets.
+const LONGEST: usize = 1 << 16;
+/// Octets that are inflated and put together for all of its directories at most: a tree that is there many times over is
+/// made each time.
+const MOST_WORK: u64 = 16 << 30;
 
 /// An entry with its whole path.
 pub type Found = (Vec<u8>, Mode, ObjectId);
@@ -15,10 +22,18 @@ pub type Found = (Vec<u8>, Mode, ObjectId);
 /// Goes through a tree, depth first.
 pub struct Walk<'a> {
     store: &'a Store,
-    /// What is left of each directory, the last first.
-    stack: Vec<Vec<Found>>,
+    stack: Vec<Level>,
     only: Vec<u8>,
     count: usize,
+    work: Work,
+}
+
+/// A directory on the way.
+struct Level {
+    path: Vec<u8>,
+    tree: Vec<u8>,
+    /// Octets of the tree that are left.
+    left: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -28,32 +43,57 @@ impl<'a> Walk<'a> {
     /// Those of the iterator.
     pub fn new(store: &'a Store, tree: ObjectId, only: Option<&str>) -> Result<Self, Error> {
         let only = only.unwrap_or_default().trim_matches('/').as_bytes().to_vec();
-        let stack = vec![entries(store, tree, b"")?];
-        Ok(Self { store, stack, only, count: 0 })
+        let mut walk =
+            Self { store, stack: Vec::new(), only, count: 0, work: Work::new(MOST_WORK) };
+        walk.enter(Vec::new(), &tree)?;
+        Ok(walk)
+    }
+
+    /// Octets that were put together so far: a measure of the time that it took.
+    pub fn work(&self) -> u64 {
+        self.work.done()
+    }
+
+    fn enter(&mut self, path: Vec<u8>, tree: &ObjectId) -> Result<(), Error> {
+        let tree = self.store.read_as_within(Kind::Tree, tree, &mut self.work)?;
+        names::check(self.store.format(), &tree)?;
+        let left = tree.len();
+        self.stack.push(Level { path, tree, left });
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Option<Found>, Error> {
         while let Some(level) = self.stack.last_mut() {
-            let Some(found) = level.pop() else {
+            let mut entries =
+                object::tree(self.store.format(), &level.tree[level.tree.len() - level.left..]);
+            let Some(entry) = entries.next().transpose()? else {
                 self.stack.pop();
                 continue;
             };
-            let (path, mode, id) = &found;
-            if !meets(path, &self.only) {
+            level.left = entries.rest();
+            let path = match &level.path[..] {
+                b"" => entry.name.to_vec(),
+                above => [above, b"/", entry.name].concat(),
+            };
+            if !meets(&path, &self.only) {
                 continue;
             }
+            let (mode, id) = (entry.mode, entry.id);
             self.count += 1;
             if self.count > MOST {
                 return Err(Error::Limit { what: "entries of a tree", most: MOST as u64 });
             }
-            if *mode == Mode::Tree {
+            if path.len() > LONGEST {
+                return Err(Error::Limit { what: "octets of a path", most: LONGEST as u64 });
+            }
+            if mode == Mode::Tree {
                 if self.stack.len() == DEEPEST {
                     let what = "directories in one another";
                     return Err(Error::Limit { what, most: DEEPEST as u64 });
                 }
-                self.stack.push(entries(self.store, *id, path)?);
+                self.enter(path.clone(), &id)?;
             }
-            return Ok(Some(found));
+            return Ok(Some((path, mode, id)));
         }
         Ok(None)
     }
@@ -77,27 +117,6 @@ fn meets(path: &[u8], only: &[u8]) -> bool {
     let (short, long) = if path.len() < only.len() { (path, only) } else { (only, path) };
     let below = |rest: &[u8]| rest.is_empty() || short.is_empty() || rest[0] == b'/';
     long.strip_prefix(short).is_some_and(below)
-}
-
-/// A tree's entries with their whole paths, the last first.
-fn entries(store: &Store, tree: ObjectId, above: &[u8]) -> Result<Vec<Found>, Error> {
-    let content = store.read_as(Kind::Tree, &tree)?;
-    let mut entries = Vec::new();
-    for entry in object::tree(store.format(), &content) {
-        let entry = entry?;
-        // whoever unpacks an archive must not leave its directory
-        if matches!(entry.name, b"." | b"..") || entry.name.eq_ignore_ascii_case(b".git") {
-            let found = String::from_utf8_lossy(entry.name).into_owned();
-            return Err(Error::Malformed { expected: "a file's name", found });
-        }
-        let path = match above {
-            b"" => entry.name.to_vec(),
-            above => [above, b"/", entry.name].concat(),
-        };
-        entries.push((path, entry.mode, entry.id));
-    }
-    entries.reverse();
-    Ok(entries)
 }
 
 #[cfg(test)]

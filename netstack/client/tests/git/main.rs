@@ -6,7 +6,7 @@ mod hostile;
 mod world;
 
 use client::flow::git::Service;
-use client::git::{Action, Options, Remote, Step, Transport, Want, command};
+use client::git::{self, Action, Options, Remote, Step, Transport, Want, command};
 use client::sink::Output;
 use client::trace::{Payload, Trace};
 use client::{Error, Exit};
@@ -15,7 +15,6 @@ use core::task::{Context, Poll};
 use futures_lite::AsyncWrite;
 use mimic::BoxFlow;
 use proto::git::object::Kind;
-use proto::git::pack::Limits;
 use proto::git::push::Command;
 use proto::git::store::Store;
 use proto::git::{Format, ObjectId};
@@ -56,7 +55,11 @@ fn printed(world: &mut World, options: &Options) -> Result<Vec<u8>, Error> {
     let flow = world.flow(Service::UploadPack)?;
     let captured = Captured::default();
     let mut output: Output = Box::new(captured.clone());
-    let run = command::run(flow, options, world.context.clone(), &mut output, None);
+    let context = world.context.clone();
+    let run = async {
+        let repository = git::Repository::over(flow, context).await?;
+        command::run(repository, options, &mut output, None).await
+    };
     world.network.run(run).unwrap()?;
     let octets = captured.0.lock().unwrap().clone();
     Ok(octets)
@@ -75,7 +78,7 @@ fn fetched(world: &mut World, want: &Want) -> Result<(Store, Vec<String>), Error
         let mut store = Store::new(remote.format());
         let mut lines = Vec::new();
         let mut each = |line: &str| lines.push(line.to_owned());
-        remote.fetch(want, &mut store, Limits::default(), Some(&mut each)).await?;
+        remote.fetch(want, &mut store, Some(&mut each)).await?;
         remote.close().await;
         Ok((store, lines))
     };
@@ -168,7 +171,11 @@ fn octets_are_counted_once_and_the_pack_is_the_payload() {
     let flow = Counted(world.flow(Service::UploadPack).unwrap());
     let mut output: Output = Box::<Captured>::default();
     let options = does(Action::Clone);
-    let run = command::run(flow, &options, world.context.clone(), &mut output, None);
+    let context = world.context.clone();
+    let run = async {
+        let repository = git::Repository::over(flow, context).await?;
+        command::run(repository, &options, &mut output, None).await
+    };
     world.network.run(run).unwrap().unwrap();
     let traffic = world.context.trace.traffic();
     assert_eq!((traffic.sent, traffic.received), (0, 0));
@@ -186,7 +193,7 @@ fn a_second_fetch_brings_what_is_new() {
             let context = world.context.clone();
             let work = async {
                 let mut remote = Remote::greet(flow, context).await?;
-                remote.fetch(&Want::default(), store, Limits::default(), None).await?;
+                remote.fetch(&Want::default(), store, None).await?;
                 remote.close().await;
                 Ok::<_, Error>(())
             };
@@ -238,6 +245,111 @@ fn archives_are_those_of_git_to_the_octet() {
             let octets = printed(&mut world, &options).unwrap();
             assert!(octets == repository.git(&expected), "{expected:?}");
         }
+    }
+}
+
+#[test]
+fn a_time_that_no_header_holds_is_written_as_git_writes_it() {
+    let repository = Repository::new(&[]);
+    repository.write("file", "content\n");
+    repository.git(&["add", "file"]);
+    // behind 8¹¹ seconds, and the last second before
+    for date in ["99999999999", "8589934592", "8589934591"] {
+        repository.git_at(date, &["commit", "-q", "--allow-empty", "-m", date]);
+        let mut world = World::new(&repository, 2, honest());
+        let expected = repository.git(&["archive", "HEAD"]);
+        assert!(String::from_utf8_lossy(&expected).contains("pax_global_header"));
+        assert!(printed(&mut world, &does(Action::Archive)).unwrap() == expected, "{date}");
+    }
+}
+
+/// A repository whose tree has these entries: mode, name, and the content of a file, a link or a tree's one file.
+fn with_entries(entries: &[(&str, &str)]) -> Repository {
+    let repository = Repository::new(&[]);
+    let object = |kind: &str, content: &[u8]| {
+        let arguments = ["hash-object", "-w", "--literally", "-t", kind, "--stdin"];
+        let id = repository.git_with(&arguments, "", content);
+        ObjectId::from_hex(id.trim_ascii()).unwrap()
+    };
+    let blob = object("blob", b"/tmp");
+    let inner = object("tree", &[b"100644 x\0", blob.octets()].concat());
+    let mut tree = Vec::new();
+    for (mode, name) in entries {
+        let id = if *mode == "40000" { inner } else { blob };
+        tree.extend([mode.as_bytes(), b" ", name.as_bytes(), b"\0", id.octets()].concat());
+    }
+    let tree = object("tree", &tree).to_string();
+    let commit = repository.text(&["commit-tree", "-m", "x", &tree]);
+    repository.git(&["update-ref", "refs/heads/main", &commit]);
+    repository
+}
+
+#[test]
+fn a_tree_that_leads_elsewhere_makes_no_archive() {
+    let right = with_entries(&[("120000", "a"), ("40000", "b")]);
+    let mut world = World::new(&right, 2, honest());
+    let expected = right.git(&["archive", "HEAD"]);
+    assert!(printed(&mut world, &does(Action::Archive)).unwrap() == expected);
+    for entries in [
+        // what lies in the directory would go where the link leads
+        &[("120000", "a"), ("40000", "a")][..],
+        &[("120000", "a"), ("100644", "a.b"), ("40000", "a")],
+        &[("100644", "b"), ("100644", "a")],
+        &[("40000", "..")],
+        &[("40000", ".GIT")],
+        &[("40000", "git~1")],
+        &[("40000", ".g\u{200c}it")],
+    ] {
+        let wrong = with_entries(entries);
+        let mut world = World::new(&wrong, 2, honest());
+        for action in [Action::Archive, Action::Clone] {
+            let (exit, text) = said(&printed(&mut world, &does(action)).unwrap_err());
+            assert_eq!(exit, Exit::Malformed, "{entries:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_head_that_leads_nowhere_is_not_an_empty_repository() {
+    let repository = Repository::filled(&[]);
+    repository.git(&["symbolic-ref", "HEAD", "refs/heads/none"]);
+    for protocol in 0..3 {
+        let mut world = World::new(&repository, protocol, honest());
+        let (exit, text) = said(&printed(&mut world, &does(Action::Archive)).unwrap_err());
+        assert!(exit == Exit::Name && text.contains("HEAD leads nowhere"), "{text}");
+        assert!(protocol < 2 || text.contains("to `refs/heads/none`"), "{text}");
+        let text = String::from_utf8(printed(&mut world, &does(Action::Clone)).unwrap()).unwrap();
+        assert!(text.contains("\trefs/heads/main\n") && !text.contains("\ntip "), "{text}");
+        let main = Options { reference: Some("main".into()), ..does(Action::Archive) };
+        assert!(printed(&mut world, &main).unwrap() == repository.git(&["archive", "main"]));
+    }
+}
+
+#[test]
+fn a_tag_may_name_a_files_content() {
+    let repository = Repository::filled(&[]);
+    repository.git(&["tag", "-a", "-m", "x", "content", "HEAD:run"]);
+    let mut world = World::new(&repository, 2, honest());
+    let of = |action| Options { reference: Some("content".into()), ..does(action) };
+    let text = String::from_utf8(printed(&mut world, &of(Action::Clone)).unwrap()).unwrap();
+    assert!(text.contains("objects 2\n") && !text.contains("\ntree "), "{text}");
+    let (exit, text) = said(&printed(&mut world, &of(Action::Archive)).unwrap_err());
+    assert!(exit == Exit::Name && text.ends_with("is a file's content: it has no tree"), "{text}");
+}
+
+#[test]
+fn a_part_of_a_history_is_cloned() {
+    let whole = Repository::filled(&[]);
+    let at = format!("file://{}", whole.directory.display());
+    let part = Repository::new(&[]);
+    part.git(&["fetch", "-q", "--depth=2", &at, "main"]);
+    part.git(&["reset", "-q", "--hard", "FETCH_HEAD"]);
+    let boundary = ObjectId::from_hex(part.text(&["rev-parse", "HEAD^"]).as_bytes()).unwrap();
+    for protocol in 0..3 {
+        let mut world = World::new(&part, protocol, honest());
+        let (store, _) = fetched(&mut world, &Want::default()).unwrap();
+        assert_eq!(ids(&store), part.objects(&["--all"]), "protocol {protocol}");
+        assert_eq!(store.shallow(), [boundary], "protocol {protocol}");
     }
 }
 

@@ -14,6 +14,7 @@ use mimic::report::AttemptResult;
 use mimic::{BoxFlow, Ctx, Policy, Registry};
 use proto::git::Format;
 use proto::git::oid::Hasher;
+use proto::git::pack::Limits;
 use proto::git::pkt::{self, Packet};
 use stack::sim::{Host, Link, Network};
 use std::fs;
@@ -74,11 +75,20 @@ impl Repository {
 
     /// Runs git with protocol and input; gives its standard output.
     pub fn git_with(&self, arguments: &[&str], protocol: &str, input: &[u8]) -> Vec<u8> {
+        self.run("1700000000", arguments, protocol, input)
+    }
+
+    /// Runs git at that time, in seconds since 1970.
+    pub fn git_at(&self, time: &str, arguments: &[&str]) -> Vec<u8> {
+        self.run(time, arguments, "", b"")
+    }
+
+    fn run(&self, time: &str, arguments: &[&str], protocol: &str, input: &[u8]) -> Vec<u8> {
         let mut command = Command::new("git");
         for person in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{person}_NAME"), "A");
             command.env(format!("GIT_{person}_EMAIL"), "a@example.org");
-            command.env(format!("GIT_{person}_DATE"), "1700000000 +0000");
+            command.env(format!("GIT_{person}_DATE"), format!("@{time} +0000"));
         }
         let mut child = command
             .args(arguments)
@@ -155,6 +165,7 @@ impl World {
             idle: Some(Duration::from_secs(5)),
             trace: Trace::default(),
             target: "git://10.0.0.2/r".into(),
+            limits: Limits::default(),
         };
         Self { network, client, registry, flows, context }
     }

@@ -1,7 +1,9 @@
 //! The server's first words: which protocol it speaks, what it can, and in protocols 0 and 1 its references.
 
 use super::error::Error;
-use super::oid::Format;
+use super::fetch::MOST_SHALLOW;
+use super::memory;
+use super::oid::{Format, ObjectId};
 use super::pkt::{self, Packet};
 use super::refs::{self, Ref, Refs};
 
@@ -44,6 +46,8 @@ pub struct Advertisement {
     pub format: Format,
     /// Its references, in protocols 0 and 1.
     pub refs: Vec<Ref>,
+    /// In protocols 0 and 1, the commits whose parents the repository does not have: it is a part itself.
+    pub shallow: Vec<ObjectId>,
     /// Names, with a value behind `=` where they have one.
     capabilities: Vec<String>,
 }
@@ -143,6 +147,7 @@ impl Default for Greeting {
             version: Version::Zero,
             format: Format::Sha1,
             refs: Vec::new(),
+            shallow: Vec::new(),
             capabilities: Vec::new(),
         };
         Self { said, refs: Refs::default(), octets: 0, state: State::Start }
@@ -150,10 +155,15 @@ impl Default for Greeting {
 }
 
 impl Greeting {
+    /// Whose references may take so many octets of memory.
+    pub fn within(memory: u64) -> Self {
+        Self { refs: Refs::within(memory), ..Self::default() }
+    }
+
     /// Takes the next packet; true when nothing more follows.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Limit`], [`Error::Unsupported`].
+    /// [`Error::Malformed`], [`Error::Limit`], [`Error::Memory`], [`Error::Unsupported`].
     pub fn take(&mut self, packet: Packet<'_>) -> Result<bool, Error> {
         if packet == Packet::Flush {
             let is_service = self.state == State::Service;
@@ -185,13 +195,13 @@ impl Greeting {
     /// All of it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`]: a hash that is not known.
+    /// [`Error::Unsupported`]: a hash that is not known; [`Error::Memory`].
     pub fn finish(mut self) -> Result<Advertisement, Error> {
         self.said.set_format()?;
         let mut refs = self.refs.into_vec();
         for (from, to) in self.said.values("symref").filter_map(|it| it.split_once(':')) {
             if let Some(it) = refs.iter_mut().find(|it| it.is(from)) {
-                it.symref = refs::name(to.as_bytes());
+                it.symref = refs::name(to.as_bytes()).transpose()?;
             }
         }
         self.said.refs = refs;
@@ -221,10 +231,14 @@ impl Greeting {
     }
 
     fn reference(&mut self, line: &[u8]) -> Result<(), Error> {
-        if line.starts_with(b"shallow ") {
-            return Ok(());
-        }
         let format = self.said.format;
+        if let Some(id) = line.strip_prefix(b"shallow ") {
+            let id = refs::id_of(format, id).ok_or_else(|| Error::malformed("a commit", line))?;
+            if self.said.shallow.len() == MOST_SHALLOW {
+                return Err(Error::Limit { what: "shallow commits", most: MOST_SHALLOW as u64 });
+            }
+            return memory::push(&mut self.said.shallow, id);
+        }
         let parsed = || {
             let (id, name) = line.split_at_checked(2 * format.octets())?;
             Some((refs::id_of(format, id)?, name.strip_prefix(b" ")?))
@@ -240,7 +254,7 @@ impl Greeting {
             tagged.peeled = Some(id);
             return Ok(());
         }
-        let name = refs::name(name).ok_or_else(wrong)?;
+        let name = refs::name(name).ok_or_else(wrong)??;
         self.refs.push(Ref { name, id: Some(id), peeled: None, symref: None })
     }
 }
@@ -316,6 +330,14 @@ mod tests {
             assert_eq!(said.refs[0].symref.as_deref(), Some(&b"refs/heads/main"[..]));
             assert!(said.refs[1].peeled.is_some());
         }
+    }
+
+    #[test]
+    fn a_repository_may_be_a_part_itself() {
+        let first = format!("{ID} HEAD\0shallow\n");
+        let said = greeted(&[&first, &format!("shallow {ID}\n")]).unwrap();
+        assert_eq!((said.refs.len(), said.shallow.len()), (1, 1));
+        assert!(greeted(&[&first, "shallow 12\n"]).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! representation").
 
 use super::error::Error;
+use super::memory;
 
 /// Why a delta gives no object.
 const TRUNCATED: &str = "a delta is cut short";
@@ -25,7 +26,7 @@ pub fn apply(base: &[u8], delta: &[u8], offset: u64, most: u64) -> Result<Vec<u8
     if result_size > most {
         return Err(Error::Limit { what: "octets of one object", most });
     }
-    let mut result = reserve(result_size)?;
+    let mut result = memory::octets(result_size)?;
     let room = result_size as usize;
     while let Some((instruction, after)) = rest.split_first() {
         rest = after;
@@ -51,6 +52,13 @@ pub fn apply(base: &[u8], delta: &[u8], offset: u64, most: u64) -> Result<Vec<u8
         true => Ok(result),
         false => Err(wrong(OTHER_SIZE)),
     }
+}
+
+/// Octets of the object that `delta` says it makes.
+pub(super) fn result_size(delta: &[u8]) -> Option<u64> {
+    let mut rest = delta;
+    size(&mut rest)?;
+    size(&mut rest)
 }
 
 /// Where a copy starts and how long it is: the bits say which octets of both numbers follow.
@@ -85,16 +93,6 @@ fn size(rest: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-/// Room for `len` octets, if the machine has so much.
-pub(super) fn reserve(len: u64) -> Result<Vec<u8>, Error> {
-    let mut room = Vec::new();
-    let full = Error::Memory { octets: len };
-    match usize::try_from(len) {
-        Ok(len) if room.try_reserve_exact(len).is_ok() => Ok(room),
-        _ => Err(full),
-    }
 }
 
 #[cfg(test)]

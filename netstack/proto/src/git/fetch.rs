@@ -5,6 +5,7 @@
 
 use super::advertisement::{Advertisement, Version};
 use super::error::Error;
+use super::memory;
 use super::oid::{Format, ObjectId};
 use super::pkt::{self, Packet};
 use super::refs::id_of;
@@ -29,6 +30,8 @@ pub struct Request {
 pub const MOST_HAVES: usize = 256;
 /// The most commits at which history may be cut off.
 pub const MOST_SHALLOW: usize = 1 << 17;
+/// The most lines and sections before a pack, beside those: what is acknowledged, should a server say that.
+const MOST_LINES: usize = MOST_HAVES + 64;
 
 /// What is wanted of what protocol 0 offers.
 const CAPABILITIES: [&str; 4] = ["side-band-64k", "ofs-delta", "include-tag", "shallow"];
@@ -104,6 +107,7 @@ impl Request {
 pub struct Answer {
     format: Format,
     state: State,
+    lines: usize,
     /// Where the server cut history off.
     pub shallow: Vec<ObjectId>,
     /// Where it is whole again.
@@ -129,14 +133,20 @@ impl Answer {
             _ if request.depth.is_some() => State::Cut,
             _ => State::Common,
         };
-        Self { format: of.format, state, shallow: Vec::new(), unshallow: Vec::new() }
+        Self { format: of.format, state, lines: 0, shallow: Vec::new(), unshallow: Vec::new() }
     }
 
     /// Takes the next packet; true when the pack follows.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Limit`].
+    /// [`Error::Malformed`], [`Error::Limit`], [`Error::Memory`].
     pub fn take(&mut self, packet: Packet<'_>) -> Result<bool, Error> {
+        if !matches!(self.state, State::Inside { shallow: true } | State::Cut) {
+            self.lines += 1;
+            if self.lines > MOST_LINES {
+                return Err(Error::Limit { what: "lines before a pack", most: MOST_LINES as u64 });
+            }
+        }
         match self.state {
             State::Section => self.section(packet),
             State::Inside { shallow } => {
@@ -182,8 +192,25 @@ impl Answer {
         if list.len() == MOST_SHALLOW {
             return Err(Error::Limit { what: "shallow commits", most: MOST_SHALLOW as u64 });
         }
-        list.push(id_of(self.format, id).ok_or_else(|| Error::malformed(EXPECTED, line))?);
-        Ok(())
+        let id = id_of(self.format, id).ok_or_else(|| Error::malformed(EXPECTED, line))?;
+        memory::push(list, id)
+    }
+
+    /// The commits whose parents are left out behind this answer, in order; `before` are lists of those of before.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn boundary(&mut self, before: [&[ObjectId]; 2]) -> Result<Vec<ObjectId>, Error> {
+        self.unshallow.sort_unstable();
+        let mut all = Vec::new();
+        for some in before.into_iter().chain([self.shallow.as_slice()]) {
+            memory::reserve(&mut all, some.len())?;
+            all.extend_from_slice(some);
+        }
+        all.retain(|id| self.unshallow.binary_search(id).is_err());
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
     }
 
     /// Without `multi_ack` the server says one `ACK` or `NAK` after `done`.
@@ -291,6 +318,24 @@ mod tests {
         assert_eq!(answered(&zero(), &[shallow, Packet::Flush, data("NAK\n")]), Ok((true, 1)));
         let acknowledged = [Packet::Flush, Packet::Data(ack.as_bytes())];
         assert_eq!(answered(&zero(), &acknowledged), Ok((true, 0)));
+    }
+
+    #[test]
+    fn the_boundary_moves() {
+        let id = |digit: char| ObjectId::from_hex(digit.to_string().repeat(40).as_bytes()).unwrap();
+        let mut answer = Answer::new(&two(), &request());
+        (answer.shallow, answer.unshallow) = (vec![id('3'), id('1')], vec![id('4'), id('2')]);
+        let before = [id('1'), id('2'), id('5')];
+        assert_eq!(answer.boundary([&before, &[]]), Ok(vec![id('1'), id('3'), id('5')]));
+    }
+
+    #[test]
+    fn lines_before_a_pack_are_few() {
+        let section = [Packet::Data(b"acknowledgments"), Packet::Data(b"NAK")];
+        let lines = [&section[..], &[Packet::Data(b"x"); MOST_LINES]].concat();
+        assert!(matches!(answered(&two(), &lines), Err(Error::Limit { .. })));
+        let sections = [Packet::Data(b"shallow-info"), Packet::Delimiter].repeat(MOST_LINES + 1);
+        assert!(matches!(answered(&two(), &sections), Err(Error::Limit { .. })));
     }
 
     #[test]

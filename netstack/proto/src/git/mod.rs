@@ -20,6 +20,7 @@
 //! | [`object`] | commits, trees and tags, as far as a client reads them |
 //! | [`delta`] | one object as a difference from another |
 //! | [`pack`] | packs: received as a stream, indexed, resolved within limits, read, written |
+//! | [`names`] | names that a tree must not have, and the order of those that it has |
 //! | [`store`] | objects by name: packs and single ones |
 //!
 //! Protocol 2 as gitprotocol-v2(5) says, 1 and 0 as gitprotocol-pack(5), packs as gitformat-pack(5).
@@ -30,6 +31,8 @@ pub mod advertisement;
 pub mod delta;
 mod error;
 pub mod fetch;
+mod memory;
+pub mod names;
 pub mod object;
 pub mod oid;
 pub mod pack;

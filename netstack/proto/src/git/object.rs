@@ -106,6 +106,11 @@ pub struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
+    /// How many octets are left.
+    pub fn rest(&self) -> usize {
+        self.rest.len()
+    }
+
     fn parse(&mut self) -> Option<TreeEntry<'a>> {
         let space = self.rest.iter().take(7).position(|octet| *octet == b' ')?;
         let (mode, rest) = (&self.rest[..space], &self.rest[space + 1..]);

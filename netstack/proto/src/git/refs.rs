@@ -2,6 +2,7 @@
 
 use super::advertisement::{Advertisement, Version};
 use super::error::Error;
+use super::memory;
 use super::oid::{Format, ObjectId};
 use super::pkt::{self, Packet};
 
@@ -36,17 +37,33 @@ impl Ref {
 }
 
 /// Collects references and counts them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Refs {
     refs: Vec<Ref>,
     octets: usize,
+    /// Octets of memory that all of them may take.
+    memory: u64,
+}
+
+/// Octets of memory that a reference takes beside its names.
+const REF: usize = size_of::<Ref>() + 32;
+
+impl Default for Refs {
+    fn default() -> Self {
+        Self::within(u64::MAX)
+    }
 }
 
 impl Refs {
+    /// None yet, and those that follow may take so many octets of memory.
+    pub fn within(memory: u64) -> Self {
+        Self { refs: Vec::new(), octets: 0, memory }
+    }
+
     /// Takes one more.
     ///
     /// # Errors
-    /// [`Error::Limit`].
+    /// [`Error::Limit`], [`Error::Memory`].
     pub(super) fn push(&mut self, it: Ref) -> Result<(), Error> {
         self.octets += it.name.len() + it.symref.as_ref().map_or(0, Vec::len);
         if self.refs.len() == MOST {
@@ -58,8 +75,11 @@ impl Refs {
                 most: MOST_OCTETS as u64,
             });
         }
-        self.refs.push(it);
-        Ok(())
+        let held = (self.octets + (self.refs.len() + 1) * REF) as u64;
+        if held > self.memory {
+            return Err(Error::Memory { octets: held });
+        }
+        memory::push(&mut self.refs, it)
     }
 
     pub(super) fn last_mut(&mut self) -> Option<&mut Ref> {
@@ -69,7 +89,7 @@ impl Refs {
     /// Takes one packet of an answer to `ls-refs`; true at its end.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::Limit`].
+    /// [`Error::Malformed`], [`Error::Limit`], [`Error::Memory`].
     pub fn take(&mut self, format: Format, packet: Packet<'_>) -> Result<bool, Error> {
         if packet == Packet::Flush {
             return Ok(true);
@@ -82,13 +102,13 @@ impl Refs {
             b"unborn" => None,
             id => Some(id_of(format, id).ok_or_else(wrong)?),
         };
-        let name = name(words.next().ok_or_else(wrong)?).ok_or_else(wrong)?;
+        let name = name(words.next().ok_or_else(wrong)?).ok_or_else(wrong)??;
         let mut it = Ref { name, id, peeled: None, symref: None };
         for word in words {
             if let Some(id) = word.strip_prefix(b"peeled:") {
                 it.peeled = Some(id_of(format, id).ok_or_else(wrong)?);
             } else if let Some(target) = word.strip_prefix(b"symref-target:") {
-                it.symref = Some(self::name(target).ok_or_else(wrong)?);
+                it.symref = Some(self::name(target).ok_or_else(wrong)??);
             }
         }
         self.push(it)?;
@@ -107,9 +127,9 @@ pub(super) fn id_of(format: Format, text: &[u8]) -> Option<ObjectId> {
 }
 
 /// A reference's name as git allows it, as far as that protects a terminal and a line.
-pub(super) fn name(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn name(text: &[u8]) -> Option<Result<Vec<u8>, Error>> {
     let right = |octet: &u8| *octet > b' ' && *octet != 0x7f;
-    (!text.is_empty() && text.iter().all(right)).then(|| text.to_vec())
+    (!text.is_empty() && text.iter().all(right)).then(|| memory::copy(text))
 }
 
 /// Asks for references (gitprotocol-v2(5), "ls-refs"): those that begin with one of `prefixes`, all where there are none.
@@ -200,5 +220,15 @@ mod tests {
         let outcome = (0..MOST)
             .try_for_each(|_| refs.take(Format::Sha1, Packet::Data(line.as_bytes())).map(drop));
         assert!(matches!(outcome, Err(Error::Limit { .. })));
+    }
+
+    #[test]
+    fn a_flood_ends_where_memory_does() {
+        let mut refs = Refs::within(1 << 20);
+        let line = format!("{ID} refs/heads/main");
+        let outcome = (0..=MOST)
+            .try_for_each(|_| refs.take(Format::Sha1, Packet::Data(line.as_bytes())).map(drop));
+        assert!(matches!(outcome, Err(Error::Memory { octets: 1_048_577.. })), "{outcome:?}");
+        assert!((5_000..8_000).contains(&refs.into_vec().len()));
     }
 }

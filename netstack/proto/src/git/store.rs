@@ -1,10 +1,11 @@
 //! Objects by name: packs that were fetched, and single ones that were made here.
 
 use super::error::Error;
+use super::memory;
 use super::object::{self, Commit, Kind, Mode, Object};
 use super::oid::{Format, Hasher, ObjectId};
-use super::pack::Pack;
-use std::collections::{BTreeMap, BTreeSet};
+use super::pack::{Limits, Pack, Work};
+use std::collections::BTreeMap;
 
 /// A repository's objects, in memory.
 #[derive(Default)]
@@ -12,9 +13,13 @@ pub struct Store {
     format: Format,
     packs: Vec<Pack>,
     single: BTreeMap<ObjectId, Object>,
-    shallow: BTreeSet<ObjectId>,
+    /// In order.
+    shallow: Vec<ObjectId>,
+    tips: Vec<ObjectId>,
 }
 
+/// How many tips are remembered: as many as a server is told of.
+const MOST_TIPS: usize = super::fetch::MOST_HAVES;
 /// How many tags one tag leads to another by; git writes no chains.
 const MOST_TAGS: usize = 16;
 
@@ -44,8 +49,8 @@ impl Store {
         &self.packs
     }
 
-    /// The commits whose parents were left out.
-    pub fn shallow(&self) -> &BTreeSet<ObjectId> {
+    /// The commits whose parents were left out, in order.
+    pub fn shallow(&self) -> &[ObjectId] {
         &self.shallow
     }
 
@@ -59,11 +64,36 @@ impl Store {
         self.packs.iter().flat_map(Pack::ids).chain(self.single.keys().copied())
     }
 
-    /// Adds a pack, and how its arrival changed where history is cut off.
-    pub fn add_pack(&mut self, pack: Pack, shallow: &[ObjectId], unshallow: &[ObjectId]) {
+    /// Adds a pack; `shallow` are the commits whose parents are left out from now on, in order.
+    pub fn add_pack(&mut self, pack: Pack, shallow: Vec<ObjectId>) {
         self.packs.push(pack);
-        self.shallow.extend(shallow);
-        self.shallow.retain(|id| !unshallow.contains(id));
+        self.shallow = shallow;
+    }
+
+    /// What the object is; `None` when it is not there.
+    pub fn kind(&self, id: &ObjectId) -> Option<Kind> {
+        let single = self.single.get(id).map(|object| object.kind);
+        single.or_else(|| self.packs.iter().find_map(|pack| pack.kind(id)))
+    }
+
+    /// Commits that servers had at the ends of histories, the latest first: what a server is told that is there.
+    pub fn tips(&self) -> &[ObjectId] {
+        &self.tips
+    }
+
+    /// Remembers those of `ids` that are commits and there, the first [`fetch::MOST_HAVES`](super::fetch::MOST_HAVES).
+    pub fn add_tips(&mut self, ids: impl IntoIterator<Item = ObjectId>) {
+        let mut tips: Vec<ObjectId> = Vec::new();
+        let before = core::mem::take(&mut self.tips);
+        for id in ids.into_iter().chain(before) {
+            if tips.len() == MOST_TIPS {
+                break;
+            }
+            if !tips.contains(&id) && self.kind(&id) == Some(Kind::Commit) {
+                tips.push(id);
+            }
+        }
+        self.tips = tips;
     }
 
     /// Adds an object that is made here; gives its name.
@@ -91,12 +121,20 @@ impl Store {
     /// An object.
     ///
     /// # Errors
-    /// [`Error::Missing`], [`Error::Memory`].
+    /// [`Error::Missing`], [`Error::Memory`]; [`Error::Limit`]: it takes more work than a whole pack may.
     pub fn read(&self, id: &ObjectId) -> Result<Object, Error> {
-        if let Some(object) = self.single.get(id) {
-            return Ok(object.clone());
+        self.read_within(id, &mut Work::new(Limits::default().work))
+    }
+
+    /// The same as a part of more work.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`]; [`Error::Limit`].
+    pub fn read_within(&self, id: &ObjectId, work: &mut Work) -> Result<Object, Error> {
+        if let Some(Object { kind, content }) = self.single.get(id) {
+            return Ok(Object { kind: *kind, content: memory::copy(content)? });
         }
-        let found = self.packs.iter().find_map(|pack| pack.read(id));
+        let found = self.packs.iter().find_map(|pack| pack.read_within(id, work));
         found.unwrap_or_else(|| Err(Error::Missing { name: id.to_string() }))
     }
 
@@ -105,7 +143,20 @@ impl Store {
     /// # Errors
     /// Those of [`Self::read`]; [`Error::Malformed`]: it is of another kind.
     pub fn read_as(&self, kind: Kind, id: &ObjectId) -> Result<Vec<u8>, Error> {
-        let object = self.read(id)?;
+        self.read_as_within(kind, id, &mut Work::new(Limits::default().work))
+    }
+
+    /// The same as a part of more work.
+    ///
+    /// # Errors
+    /// Those of [`Self::read_as`]; [`Error::Limit`].
+    pub fn read_as_within(
+        &self,
+        kind: Kind,
+        id: &ObjectId,
+        work: &mut Work,
+    ) -> Result<Vec<u8>, Error> {
+        let object = self.read_within(id, work)?;
         let expected = match kind {
             Kind::Commit => "a commit",
             Kind::Tree => "a tree",
@@ -120,11 +171,11 @@ impl Store {
         }
     }
 
-    /// What a name leads to behind tags and, for a commit, its tree.
+    /// What a name leads to behind tags and, for a commit, its tree; `None` where that is a file's content.
     ///
     /// # Errors
-    /// Those of [`Self::read`]; [`Error::Malformed`]: it leads to a blob; [`Error::Limit`].
-    pub fn tip(&self, id: &ObjectId) -> Result<Tip, Error> {
+    /// Those of [`Self::read`]; [`Error::Limit`].
+    pub fn tip(&self, id: &ObjectId) -> Result<Option<Tip>, Error> {
         let mut at = *id;
         for _ in 0..MOST_TAGS {
             let object = self.read(&at)?;
@@ -132,10 +183,10 @@ impl Store {
                 Kind::Tag => at = object::tag(self.format, &object.content)?,
                 Kind::Commit => {
                     let commit = object::commit(self.format, &object.content)?;
-                    return Ok(Tip { tree: commit.tree, commit: Some((at, commit)) });
+                    return Ok(Some(Tip { tree: commit.tree, commit: Some((at, commit)) }));
                 }
-                Kind::Tree => return Ok(Tip { tree: at, commit: None }),
-                Kind::Blob => return Err(Error::malformed("a commit or a tree", b"a blob")),
+                Kind::Tree => return Ok(Some(Tip { tree: at, commit: None })),
+                Kind::Blob => return Ok(None),
             }
         }
         Err(Error::Limit { what: "tags of tags", most: MOST_TAGS as u64 })
@@ -147,11 +198,12 @@ impl Store {
     /// Those of [`Self::read`].
     pub fn at_path(&self, tree: ObjectId, path: &str) -> Result<Option<(Mode, ObjectId)>, Error> {
         let mut found = (Mode::Tree, tree);
+        let mut work = Work::new(Limits::default().work);
         for name in path.split('/').filter(|name| !name.is_empty()) {
             if found.0 != Mode::Tree {
                 return Ok(None);
             }
-            let content = self.read_as(Kind::Tree, &found.1)?;
+            let content = self.read_as_within(Kind::Tree, &found.1, &mut work)?;
             let mut entries = object::tree(self.format, &content);
             let entry = entries.find(|entry| match entry {
                 Ok(entry) => entry.name == name.as_bytes(),

@@ -15,7 +15,7 @@ use repository::Repository;
 const FORMATS: [Format; 2] = [Format::Sha1, Format::Sha256];
 
 fn received(format: Format, octets: &[u8], limits: Limits) -> Result<Pack, Error> {
-    let mut receiver = Receiver::new(format, limits, [], 0);
+    let mut receiver = Receiver::new(format, limits, Vec::new(), 0);
     octets.chunks(65_515).try_for_each(|part| receiver.push(part))?;
     let mut resolver = receiver.finish()?;
     while resolver.step()? {}
@@ -29,7 +29,7 @@ fn assert_same(repository: &Repository, pack: Pack) {
     found.sort();
     assert_eq!(found, ids);
     let mut store = Store::new(repository.format);
-    store.add_pack(pack, &[], &[]);
+    store.add_pack(pack, Vec::new());
     for (id, kind, content) in repository.contents(&ids) {
         let object = store.read(&ObjectId::from_hex(id.as_bytes()).unwrap()).unwrap();
         assert_eq!((object.kind.name(), object.content), (kind.as_str(), content), "{id}");
@@ -71,12 +71,11 @@ fn trees_lead_to_files() {
     let mut store = Store::new(Format::Sha1);
     store.add_pack(
         received(Format::Sha1, &repository.pack(&[]), Limits::default()).unwrap(),
-        &[],
-        &[],
+        Vec::new(),
     );
     let id =
         |name: &str| ObjectId::from_hex(repository.git(&["rev-parse", name]).trim_ascii()).unwrap();
-    let tip = store.tip(&id("v1")).unwrap();
+    let tip = store.tip(&id("v1")).unwrap().unwrap();
     let (commit, read) = tip.commit.unwrap();
     assert_eq!((commit, tip.tree), (id("v1^{commit}"), id("v1^{tree}")));
     assert_eq!((read.subject.as_str(), read.time), ("second", 1_700_000_001));
@@ -112,6 +111,20 @@ fn git_reads_what_is_made_here() {
     }
 }
 
+#[test]
+fn entries_of_random_octets_are_packs_often_enough() {
+    let octets = |seed: u32| {
+        let step = |state: &mut u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            Some((*state >> 24) as u8)
+        };
+        std::iter::repeat_n((), 500).scan(seed, move |state, ()| step(state)).collect::<Vec<_>>()
+    };
+    let packs: Vec<_> = (0..200).filter_map(|seed| properties::entries(&octets(seed))).collect();
+    assert!(packs.len() > 50, "{} of 200", packs.len());
+    assert!(packs.iter().any(|objects| *objects > 3), "{packs:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
 
@@ -127,6 +140,11 @@ proptest! {
             }
         }
         properties::packets(&packets);
+    }
+
+    #[test]
+    fn any_entries_as_a_pack(octets in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = properties::entries(&octets);
     }
 
     #[test]

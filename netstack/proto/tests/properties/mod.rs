@@ -5,6 +5,7 @@
 use proto::authenticator::{self, Authenticator};
 use proto::coding::{MOST_CODINGS, codings};
 use proto::credential::{self, PrivateKey};
+use proto::git::advertisement::{Service, shell_command};
 use proto::icmp::{Echo, Version};
 use proto::quantity;
 use proto::redirect::{Rules, Trail};
@@ -27,9 +28,39 @@ pub fn target(text: &str) {
     );
     let web = matches!(target.scheme, Scheme::Http | Scheme::Https);
     assert!(!web || target.origin_form().starts_with('/'), "{text:?}");
+    // what a server is asked for is one word to its shell, whatever it holds
+    if let Some(path) = target.repository() {
+        let line = shell_command(Service::UploadPack, &path);
+        assert_eq!(words(&line), Some(vec!["git-upload-pack".into(), path]), "{text:?}");
+    }
     // a scheme of a user's own need not name a host
     let named = !matches!(target.scheme, Scheme::Other(_));
     assert!(!(named && target.authority().is_empty()), "{text:?}");
+}
+
+/// The words of a line as a POSIX shell has them, of those with single quotes and backslashes alone; `None` where it would do more
+/// than that.
+fn words(line: &str) -> Option<Vec<String>> {
+    let mut words = vec![String::new()];
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        let word = words.last_mut()?;
+        match c {
+            '\'' => loop {
+                match chars.next()? {
+                    '\'' => break,
+                    // some take a history's mark even here
+                    '!' => return None,
+                    c => word.push(c),
+                }
+            },
+            '\\' => word.push(chars.next()?),
+            ' ' => words.push(String::new()),
+            c if c.is_ascii_alphanumeric() || c == '-' => word.push(c),
+            _ => return None,
+        }
+    }
+    Some(words)
 }
 
 /// The same, and no error is silent.

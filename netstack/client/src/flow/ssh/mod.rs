@@ -211,9 +211,11 @@ impl super::Entry for Entry {
         let mut said = options.ssh.clone();
         said.password = said.password.or_else(|| target.password.clone().map(options::Secret));
         ctx = ctx.add(&self.settings, Settings::new(&said));
-        if let Some(user) = &target.user {
-            ctx = ctx.add(&self.user, user.clone());
-        }
+        // who one is at a host is nothing to another
+        ctx = match &target.user {
+            Some(user) => ctx.replace(&self.user, user.clone()),
+            None => ctx.remove(&self.user),
+        };
         match said.exec {
             Some(command) => {
                 ctx.add(&self.exec, Exec { command: command.into_bytes(), ..Exec::default() })

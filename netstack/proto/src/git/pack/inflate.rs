@@ -1,7 +1,7 @@
 //! Inflating entries: from a stream that comes in parts, and from a pack that is there.
 
-use super::super::delta::reserve;
 use super::super::error::Error;
+use super::super::memory;
 use super::segments::Segments;
 use core::ops::Range;
 use flate2::{Decompress, FlushDecompress, Status};
@@ -64,7 +64,7 @@ impl Inflater {
         self.reset();
         let len = range.end.saturating_sub(range.start);
         // one more than needed: an entry that is too long shows
-        let mut out = reserve(size + 1)?;
+        let mut out = memory::octets(size + 1)?;
         for piece in from.range(range) {
             // an entry in one piece goes straight into `out`, without the window of a stream
             let flush = match piece.len() as u64 == len {

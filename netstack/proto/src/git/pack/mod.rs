@@ -24,6 +24,7 @@ pub use write::write;
 
 use super::delta;
 use super::error::Error;
+use super::memory;
 use super::object::{Kind, Object};
 use super::oid::{Format, ObjectId};
 use inflate::Inflater;
@@ -34,7 +35,7 @@ use segments::Segments;
 pub struct Limits {
     /// Octets of a pack as it comes; they are held in memory.
     pub pack: u64,
-    /// Objects in a pack; about 80 octets of memory each.
+    /// Objects in a pack; about 130 octets of memory each while it is received, 80 later.
     pub objects: u32,
     /// Octets of one object; at most three of that size are in memory at once.
     pub object: u64,
@@ -44,6 +45,59 @@ pub struct Limits {
     pub work: u64,
     /// Octets of bases that are kept while deltas are resolved. Beyond, they are made again: work for memory.
     pub bases: u64,
+    /// Octets of memory that all of it may take, where the machine's are known: what is asked for beyond is
+    /// [`Error::Memory`], before there is nothing left for others.
+    pub memory: u64,
+}
+
+impl Limits {
+    /// The default ones on a machine that has so many octets of memory left: an eighth stays for others.
+    pub fn within(memory: u64) -> Self {
+        let memory = memory - memory / 8;
+        let all = Self::default();
+        Self { bases: all.bases.min(memory / 8), memory, ..all }
+    }
+
+    /// What a list of references may take of the memory. It is copied, and asked for piece by piece.
+    pub fn refs(&self) -> u64 {
+        self.memory / 3
+    }
+
+    /// Fails where a pack that takes `held` octets and needs as many `more` is beyond the memory.
+    fn hold(&self, held: u64, more: u64) -> Result<(), Error> {
+        match held.saturating_add(more) > self.memory {
+            true => Err(Error::Memory { octets: more }),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Octets that were inflated and put together, and how many may be: what reading costs, whatever a peer made of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    done: u64,
+    most: u64,
+}
+
+impl Work {
+    /// None yet, and at most so many.
+    pub fn new(most: u64) -> Self {
+        Self { done: 0, most }
+    }
+
+    /// How many there were.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Adds to them.
+    fn count(&mut self, octets: u64) -> Result<(), Error> {
+        self.done = self.done.saturating_add(octets);
+        match self.done > self.most {
+            true => Err(Error::Limit { what: "octets to inflate", most: self.most }),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -55,6 +109,7 @@ impl Default for Limits {
             depth: 4095,
             work: 16 << 30,
             bases: 16 << 20,
+            memory: u64::MAX,
         }
     }
 }
@@ -67,13 +122,15 @@ struct Entry {
     /// How many octets stand before what is deflated.
     head: u8,
     stored: Stored,
+    /// Of the object; of a delta's once it is resolved.
+    kind: Kind,
     /// Octets when inflated: of the object, or of the delta.
     size: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
-    Whole(Kind),
+    Whole,
     /// `base` is an entry's index; [`UNKNOWN`] until the base that a name means is found.
     Delta {
         base: u32,
@@ -103,14 +160,43 @@ impl Entries {
             error => error,
         })
     }
+
+    /// What the delta at `index` makes of its base.
+    fn apply(
+        &self,
+        base: &[u8],
+        index: u32,
+        inflater: &mut Inflater,
+        limits: &Limits,
+        work: &mut Work,
+    ) -> Result<Vec<u8>, Error> {
+        let Entry { offset, size, .. } = self.entries[index as usize];
+        limits.hold(self.held() + base.len() as u64, size)?;
+        let delta = self.inflate(index, inflater)?;
+        let held = self.held() + (base.len() + delta.len()) as u64;
+        if let Some(size) = delta::result_size(&delta).filter(|size| *size <= limits.object) {
+            limits.hold(held, size)?;
+        }
+        let content = delta::apply(base, &delta, offset, limits.object)?;
+        work.count((delta.len() + content.len()) as u64)?;
+        Ok(content)
+    }
+
+    /// Octets of memory that they take, with what is made of each while a pack is received.
+    fn held(&self) -> u64 {
+        self.octets.len() + self.entries.len() as u64 * OBJECT
+    }
 }
+
+/// Octets of memory that an object takes beside what came of it: entry, name, place in the order, and a link to it.
+const OBJECT: u64 = 128;
 
 /// A pack that was received whole and found right.
 pub struct Pack {
     entries: Entries,
     /// Indexes of entries by the order of their names, each name once.
     order: Vec<u32>,
-    most: u64,
+    limits: Limits,
 }
 
 impl Pack {
@@ -140,6 +226,12 @@ impl Pack {
         self.order.iter().map(|index| self.entries.ids[*index as usize])
     }
 
+    /// The names of its objects, in order, and what each is.
+    pub fn objects(&self) -> impl Iterator<Item = (ObjectId, Kind)> {
+        let Entries { ids, entries, .. } = &self.entries;
+        self.order.iter().map(|index| (ids[*index as usize], entries[*index as usize].kind))
+    }
+
     /// Whether it has the object.
     pub fn contains(&self, id: &ObjectId) -> bool {
         self.find(id).is_some()
@@ -147,15 +239,23 @@ impl Pack {
 
     /// What the object is; `None` when it is not in the pack.
     pub fn kind(&self, id: &ObjectId) -> Option<Kind> {
-        self.find(id).map(|index| self.chain(index).1)
+        self.find(id).map(|index| self.entries.entries[index as usize].kind)
     }
 
     /// The object; `None` when it is not in the pack.
     ///
     /// # Errors
-    /// [`Error::Memory`].
+    /// [`Error::Memory`]; [`Error::Limit`]: it takes more work than the whole pack might.
     pub fn read(&self, id: &ObjectId) -> Option<Result<Object, Error>> {
-        self.find(id).map(|index| self.object(index))
+        self.read_within(id, &mut Work::new(self.limits.work))
+    }
+
+    /// The same as a part of more work.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub fn read_within(&self, id: &ObjectId, work: &mut Work) -> Option<Result<Object, Error>> {
+        self.find(id).map(|index| self.object(index, work))
     }
 
     fn find(&self, id: &ObjectId) -> Option<u32> {
@@ -164,32 +264,28 @@ impl Pack {
         Some(self.order[found])
     }
 
-    fn object(&self, index: u32) -> Result<Object, Error> {
+    fn object(&self, index: u32, work: &mut Work) -> Result<Object, Error> {
+        let Self { entries, limits, .. } = self;
         let mut inflater = Inflater::default();
-        let (chain, kind) = self.chain(index);
-        let mut chain = chain.into_iter().rev();
+        let mut chain = self.chain(index)?.into_iter().rev();
         let whole = chain.next().expect("a chain has its end");
-        let mut content = self.entries.inflate(whole, &mut inflater)?;
+        work.count(entries.entries[whole as usize].size)?;
+        let mut content = entries.inflate(whole, &mut inflater)?;
         for delta in chain {
-            let octets = self.entries.inflate(delta, &mut inflater)?;
-            let offset = self.entries.entries[delta as usize].offset;
-            content = delta::apply(&content, &octets, offset, self.most)?;
+            content = entries.apply(&content, delta, &mut inflater, limits, work)?;
         }
-        Ok(Object { kind, content })
+        Ok(Object { kind: entries.entries[index as usize].kind, content })
     }
 
-    /// From the object to the whole one at the end of its chain, whose length the resolver has held against the limit;
-    /// and what both are.
-    fn chain(&self, index: u32) -> (Vec<u32>, Kind) {
-        let mut chain = vec![index];
+    /// From the object to the whole one at the end of its chain, whose length the resolver has held against the limit.
+    fn chain(&self, index: u32) -> Result<Vec<u32>, Error> {
+        let mut chain = Vec::new();
         let mut at = index;
         loop {
+            memory::push(&mut chain, at)?;
             match self.entries.entries[at as usize].stored {
-                Stored::Whole(kind) => return (chain, kind),
-                Stored::Delta { base } => {
-                    chain.push(base);
-                    at = base;
-                }
+                Stored::Whole => return Ok(chain),
+                Stored::Delta { base } => at = base,
             }
         }
     }

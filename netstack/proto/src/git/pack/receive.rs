@@ -1,13 +1,13 @@
 //! A pack on its way in: cut into entries as it comes, every whole object hashed.
 
 use super::super::error::Error;
+use super::super::memory;
 use super::super::object::{self, Kind};
 use super::super::oid::{Format, Hasher, ObjectId};
 use super::inflate::{Inflater, held_to_size};
 use super::resolve::Resolver;
 use super::segments::Segments;
-use super::{Entries, Entry, Limits, Stored, UNKNOWN};
-use std::collections::BTreeSet;
+use super::{Entries, Entry, Limits, Stored, UNKNOWN, Work};
 
 /// Takes a pack in parts of any size.
 pub struct Receiver {
@@ -26,7 +26,7 @@ pub struct Receiver {
     inflater: Inflater,
     scratch: Box<[u8]>,
     current: Current,
-    work: u64,
+    work: Work,
 }
 
 enum State {
@@ -49,9 +49,10 @@ struct Current {
 
 /// What objects lead to, and where that ends.
 pub struct Links {
-    /// Commits whose parents are left out.
-    shallow: BTreeSet<ObjectId>,
-    to: BTreeSet<ObjectId>,
+    /// Commits whose parents are left out, in order.
+    shallow: Vec<ObjectId>,
+    /// Some of them more than once, until [`Self::settle`].
+    to: Vec<ObjectId>,
     /// More distinct ones cannot all be there.
     most: usize,
 }
@@ -62,17 +63,11 @@ const SCRATCH: usize = 32 * 1024;
 
 impl Receiver {
     /// For a pack of objects named by `format`; `shallow` are the commits that the server said to come without their
-    /// parents, and `known` is how many objects are there already.
-    pub fn new(
-        format: Format,
-        limits: Limits,
-        shallow: impl IntoIterator<Item = ObjectId>,
-        known: usize,
-    ) -> Self {
+    /// parents, in order, and `known` is how many objects are there already.
+    pub fn new(format: Format, limits: Limits, shallow: Vec<ObjectId>, known: usize) -> Self {
         let entries =
             Entries { octets: Segments::default(), entries: Vec::new(), ids: Vec::new(), end: 0 };
-        let links =
-            Links { shallow: shallow.into_iter().collect(), to: BTreeSet::new(), most: known };
+        let links = Links { shallow, to: Vec::new(), most: known };
         Self {
             format,
             limits,
@@ -86,7 +81,7 @@ impl Receiver {
             inflater: Inflater::default(),
             scratch: vec![0; SCRATCH].into(),
             current: Current::default(),
-            work: 0,
+            work: Work::new(limits.work),
         }
     }
 
@@ -126,12 +121,12 @@ impl Receiver {
     /// Goes on with the deltas.
     ///
     /// # Errors
-    /// [`Error::Pack`]: the pack is not whole.
+    /// [`Error::Pack`]: the pack is not whole; [`Error::Memory`].
     pub fn finish(self) -> Result<Resolver, Error> {
         if !self.is_complete() {
             return Err(self.wrong("it is cut short"));
         }
-        Ok(Resolver::new(self.format, self.limits, self.entries, self.named, self.links, self.work))
+        Resolver::new(self.format, self.limits, self.entries, self.named, self.links, self.work)
     }
 
     fn wrong(&self, reason: &'static str) -> Error {
@@ -143,6 +138,7 @@ impl Receiver {
         if self.octets() + octets.len() as u64 > self.limits.pack {
             return Err(Error::Limit { what: "octets of a pack", most: self.limits.pack });
         }
+        self.limits.hold(self.entries.held(), octets.len() as u64)?;
         self.checksum.update(octets);
         self.entries.octets.push(octets)
     }
@@ -207,13 +203,15 @@ impl Receiver {
         if head.size > self.limits.object {
             return Err(Error::Limit { what: "octets of one object", most: self.limits.object });
         }
-        self.work += head.size;
-        if self.work > self.limits.work {
-            return Err(Error::Limit { what: "octets to inflate", most: self.limits.work });
-        }
+        self.work.count(head.size)?;
         let index = self.entries.entries.len() as u32;
+        // what a delta is shows when its base is there
+        let mut kind = Kind::Blob;
         let stored = match head.base {
-            Base::None(kind) => Stored::Whole(kind),
+            Base::None(known) => {
+                kind = known;
+                Stored::Whole
+            }
             Base::Before(distance) => {
                 let at = offset.checked_sub(distance);
                 let base = at.and_then(|at| {
@@ -224,21 +222,21 @@ impl Receiver {
                 Stored::Delta { base: base as u32 }
             }
             Base::Named(id) => {
-                self.named.push((id, index));
+                memory::push(&mut self.named, (id, index))?;
                 Stored::Delta { base: UNKNOWN }
             }
         };
         self.current = Current::default();
-        if let Stored::Whole(kind) = stored {
+        if stored == Stored::Whole {
             self.current.hasher = Some(Hasher::object(self.format, kind, head.size));
+            if kind != Kind::Blob {
+                self.limits.hold(self.entries.held(), head.size)?;
+            }
         }
         let octets = core::mem::take(&mut self.head);
-        self.entries.entries.push(Entry {
-            offset,
-            head: octets.len() as u8,
-            stored,
-            size: head.size,
-        });
+        let (len, size) = (octets.len() as u8, head.size);
+        let entry = Entry { offset, head: len, stored, kind, size };
+        memory::push(&mut self.entries.entries, entry)?;
         self.keep(&octets)?;
         self.inflater.reset();
         self.state = State::Data;
@@ -257,10 +255,9 @@ impl Receiver {
         let given = &self.scratch[..part.given];
         if let Some(hasher) = &mut self.current.hasher {
             hasher.update(given);
-            if entry.stored != Stored::Whole(Kind::Blob) {
+            if entry.kind != Kind::Blob {
                 let content = &mut self.current.content;
-                let full = |_| Error::Memory { octets: given.len() as u64 };
-                content.try_reserve(given.len()).map_err(full)?;
+                memory::reserve(content, given.len())?;
                 content.extend_from_slice(given);
             }
         }
@@ -274,15 +271,15 @@ impl Receiver {
     /// The entry is whole.
     fn end(&mut self, entry: Entry) -> Result<(), Error> {
         let Current { hasher, content, .. } = core::mem::take(&mut self.current);
-        let id = match (entry.stored, hasher) {
-            (Stored::Whole(kind), Some(hasher)) => {
+        let id = match hasher {
+            Some(hasher) => {
                 let id = hasher.finish()?;
-                self.links.add(id, kind, &content)?;
+                self.links.add(id, entry.kind, &content)?;
                 id
             }
-            _ => ObjectId::zero(self.format),
+            None => ObjectId::zero(self.format),
         };
-        self.entries.ids.push(id);
+        memory::push(&mut self.entries.ids, id)?;
         self.next();
         Ok(())
     }
@@ -304,7 +301,7 @@ impl Receiver {
 impl Links {
     /// Adds what an object leads to.
     pub fn add(&mut self, id: ObjectId, kind: Kind, content: &[u8]) -> Result<(), Error> {
-        if kind == Kind::Commit && self.shallow.contains(&id) {
+        if kind == Kind::Commit && self.shallow.binary_search(&id).is_ok() {
             let tree = object::commit(id.format(), content)?.tree;
             return self.insert(tree);
         }
@@ -312,7 +309,27 @@ impl Links {
     }
 
     fn insert(&mut self, id: ObjectId) -> Result<(), Error> {
-        self.to.insert(id);
+        // neighbours often lead to the same
+        if self.to.last() == Some(&id) {
+            return Ok(());
+        }
+        if self.to.len() == self.to.capacity() {
+            self.settle()?;
+            // room for as many again, as far as there can be so many, and for some that are there already
+            let most = self.most + self.most / 4 + 64;
+            let more = self.to.len().clamp(64, most).min(most - self.to.len());
+            if self.to.capacity() - self.to.len() < more {
+                memory::reserve_exact(&mut self.to, more)?;
+            }
+        }
+        self.to.push(id);
+        Ok(())
+    }
+
+    /// Sorts them, and leaves each once.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.to.sort_unstable();
+        self.to.dedup();
         match self.to.len() > self.most {
             true => Err(Error::Limit {
                 what: "objects that others lead to than there are objects",
@@ -323,8 +340,15 @@ impl Links {
     }
 
     /// The first that `is_there` does not know.
-    pub fn missing(&self, is_there: impl Fn(&ObjectId) -> bool) -> Option<ObjectId> {
-        self.to.iter().find(|id| !is_there(id)).copied()
+    ///
+    /// # Errors
+    /// [`Error::Limit`]: they cannot all be there.
+    pub fn missing(
+        &mut self,
+        is_there: impl Fn(&ObjectId) -> bool,
+    ) -> Result<Option<ObjectId>, Error> {
+        self.settle()?;
+        Ok(self.to.iter().find(|id| !is_there(id)).copied())
     }
 }
 

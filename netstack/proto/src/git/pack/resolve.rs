@@ -1,12 +1,12 @@
 //! Deltas to objects: from every whole object down to all that are made of it, depth first.
 
-use super::super::delta;
 use super::super::error::Error;
+use super::super::memory;
 use super::super::object::Kind;
 use super::super::oid::{Format, Hasher, ObjectId};
 use super::inflate::Inflater;
 use super::receive::Links;
-use super::{Entries, Limits, Pack, Stored};
+use super::{Entries, Limits, Pack, Stored, Work};
 use core::ops::Range;
 
 /// Resolves a received pack's deltas, a bounded piece of work at a time.
@@ -29,7 +29,7 @@ pub struct Resolver {
     /// Octets of content in `stack`.
     held: u64,
     resolved: usize,
-    work: u64,
+    work: Work,
 }
 
 /// An object, and which of its deltas are still to come.
@@ -59,18 +59,17 @@ impl Resolver {
         entries: Entries,
         mut named: Vec<(ObjectId, u32)>,
         links: Links,
-        work: u64,
-    ) -> Self {
+        work: Work,
+    ) -> Result<Self, Error> {
         let numbered = (0_u32..).zip(&entries.entries);
-        let mut placed: Vec<_> = numbered
-            .filter_map(|(index, entry)| match entry.stored {
+        let mut placed =
+            memory::collect(numbered.filter_map(|(index, entry)| match entry.stored {
                 Stored::Delta { base } if base != super::UNKNOWN => Some((base, index)),
                 _ => None,
-            })
-            .collect();
+            }))?;
         placed.sort_unstable();
         named.sort_unstable();
-        Self {
+        Ok(Self {
             format,
             limits,
             entries,
@@ -83,7 +82,12 @@ impl Resolver {
             held: 0,
             resolved: 0,
             work,
-        }
+        })
+    }
+
+    /// What the pack has cost so far.
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// How many deltas are resolved, and how many there are.
@@ -96,7 +100,7 @@ impl Resolver {
     /// # Errors
     /// Any: the pack is of no use then.
     pub fn step(&mut self) -> Result<bool, Error> {
-        let Some(frame) = self.stack.last_mut() else { return Ok(self.next_root()) };
+        let Some(frame) = self.stack.last_mut() else { return self.next_root() };
         let child = frame.placed.next().map(|at| self.placed[at].1);
         let child = child.or_else(|| frame.named.next().map(|at| self.named[at].1));
         let Some(child) = child else {
@@ -117,35 +121,35 @@ impl Resolver {
     /// [`Error::Pack`]: a delta's base is not there, or bases make a circle; [`Error::Missing`]: an object that
     /// others lead to is not there.
     pub fn finish(self, known: impl Fn(&ObjectId) -> bool) -> Result<Pack, Error> {
-        let Self { limits, entries, links, .. } = self;
+        let Self { limits, entries, mut links, .. } = self;
         if let Some(left) = entries.ids.iter().position(ObjectId::is_zero) {
             let offset = entries.entries[left].offset;
             return Err(Error::Pack { offset, reason: "a delta's base is not in the pack" });
         }
-        let mut order: Vec<_> = (0..entries.ids.len() as u32).collect();
+        let mut order = memory::collect(0..entries.ids.len() as u32)?;
         order.sort_unstable_by_key(|index| entries.ids[*index as usize]);
         order.dedup_by_key(|index| entries.ids[*index as usize]);
-        let pack = Pack { entries, order, most: limits.object };
-        match links.missing(|id| pack.contains(id) || known(id)) {
+        let pack = Pack { entries, order, limits };
+        match links.missing(|id| pack.contains(id) || known(id))? {
             Some(id) => Err(Error::Missing { name: id.to_string() }),
             None => Ok(pack),
         }
     }
 
     /// Puts the next whole object that has deltas on the stack.
-    fn next_root(&mut self) -> bool {
+    fn next_root(&mut self) -> Result<bool, Error> {
         while let Some(entry) = self.entries.entries.get(self.root as usize) {
             let index = self.root;
             self.root += 1;
-            if let Stored::Whole(kind) = entry.stored {
-                let frame = self.frame(index, kind, None);
+            if entry.stored == Stored::Whole {
+                let frame = self.frame(index, entry.kind, None);
                 if !frame.is_done() {
-                    self.stack.push(frame);
-                    return true;
+                    memory::push(&mut self.stack, frame)?;
+                    return Ok(true);
                 }
             }
         }
-        false
+        Ok(false)
     }
 
     fn frame(&self, index: u32, kind: Kind, content: Option<Vec<u8>>) -> Frame {
@@ -167,14 +171,8 @@ impl Resolver {
         let frame = self.stack.last_mut().expect("a delta is resolved on its base");
         let (base, kind) = (frame.index, frame.kind);
         let base_content = frame.content.take().expect("filled");
-        let content = Self::apply(
-            &self.entries,
-            &mut self.inflater,
-            &self.limits,
-            &mut self.work,
-            &base_content,
-            child,
-        )?;
+        let Self { entries, inflater, limits, work, .. } = self;
+        let content = entries.apply(&base_content, child, inflater, limits, work)?;
         // what no other delta needs is given free
         match frame.is_done() {
             true => self.held -= base_content.len() as u64,
@@ -185,12 +183,13 @@ impl Resolver {
         let id = hasher.finish()?;
         self.links.add(id, kind, &content)?;
         self.entries.ids[child as usize] = id;
-        self.entries.entries[child as usize].stored = Stored::Delta { base };
+        let entry = &mut self.entries.entries[child as usize];
+        (entry.stored, entry.kind) = (Stored::Delta { base }, kind);
         self.resolved += 1;
         let frame = self.frame(child, kind, Some(content));
         if !frame.is_done() {
             self.held += frame.len();
-            self.stack.push(frame);
+            memory::push(&mut self.stack, frame)?;
             self.trim();
         }
         Ok(())
@@ -204,22 +203,17 @@ impl Resolver {
             return Ok(());
         }
         let mut made: Option<Vec<u8>> = None;
+        let Self { entries, inflater, limits, work, stack, .. } = self;
         for at in from.map_or(0, |from| from + 1)..=top {
-            let index = self.stack[at].index;
-            let below = at.checked_sub(1).and_then(|below| self.stack[below].content.as_deref());
+            let index = stack[at].index;
+            let below = at.checked_sub(1).and_then(|below| stack[below].content.as_deref());
             made = Some(match made.as_deref().or(below) {
-                Some(base) => Self::apply(
-                    &self.entries,
-                    &mut self.inflater,
-                    &self.limits,
-                    &mut self.work,
-                    base,
-                    index,
-                )?,
+                Some(base) => entries.apply(base, index, inflater, limits, work)?,
                 None => {
-                    let size = self.entries.entries[index as usize].size;
-                    count(&mut self.work, size, &self.limits)?;
-                    self.entries.inflate(index, &mut self.inflater)?
+                    let size = entries.entries[index as usize].size;
+                    limits.hold(entries.held(), size)?;
+                    work.count(size)?;
+                    entries.inflate(index, inflater)?
                 }
             });
         }
@@ -227,21 +221,6 @@ impl Resolver {
         self.stack[top].content = made;
         self.trim();
         Ok(())
-    }
-
-    fn apply(
-        entries: &Entries,
-        inflater: &mut Inflater,
-        limits: &Limits,
-        work: &mut u64,
-        base: &[u8],
-        index: u32,
-    ) -> Result<Vec<u8>, Error> {
-        let delta = entries.inflate(index, inflater)?;
-        let offset = entries.entries[index as usize].offset;
-        let content = delta::apply(base, &delta, offset, limits.object)?;
-        count(work, (delta.len() + content.len()) as u64, limits)?;
-        Ok(content)
     }
 
     /// Drops contents from the bottom of the stack, the top's never, until those held fit the limit.
@@ -254,14 +233,5 @@ impl Resolver {
             self.held -= frame.len();
             frame.content = None;
         }
-    }
-}
-
-/// Adds to the work that was done.
-fn count(work: &mut u64, octets: u64, limits: &Limits) -> Result<(), Error> {
-    *work += octets;
-    match *work > limits.work {
-        true => Err(Error::Limit { what: "octets to inflate", most: limits.work }),
-        false => Ok(()),
     }
 }

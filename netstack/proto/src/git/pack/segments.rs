@@ -2,6 +2,7 @@
 //! at once of a size that a full machine may not have in one piece.
 
 use super::super::error::Error;
+use super::super::memory;
 use core::ops::Range;
 
 /// Octets in pieces of one size.
@@ -28,7 +29,7 @@ impl Segments {
             let room = match self.pieces.last() {
                 Some(piece) if piece.len() < PIECE => PIECE - piece.len(),
                 _ => {
-                    self.pieces.push(super::super::delta::reserve(PIECE as u64)?);
+                    memory::push(&mut self.pieces, memory::octets(PIECE as u64)?)?;
                     PIECE
                 }
             };

@@ -96,7 +96,7 @@ fn adds(base: usize, more: &[u8]) -> Vec<u8> {
 }
 
 fn received(octets: &[u8], limits: Limits, part: usize) -> Result<Pack, Error> {
-    let mut receiver = Receiver::new(Format::Sha1, limits, [], 0);
+    let mut receiver = Receiver::new(Format::Sha1, limits, Vec::new(), 0);
     octets.chunks(part).try_for_each(|octets| receiver.push(octets))?;
     let mut resolver = receiver.finish()?;
     while resolver.step()? {}
@@ -230,6 +230,69 @@ fn limits_are_held_to() {
 }
 
 #[test]
+fn memory_is_held_to() {
+    let memory = |builder: &Builder, memory| {
+        let limits = Limits { memory, ..Limits::default() };
+        received(&builder.finish(), limits, usize::MAX).map(|pack| pack.len())
+    };
+    let mut builder = Builder::default();
+    let base = builder.blob(&[b'x'; 100]);
+    assert_eq!(memory(&builder, 10_000), Ok(1));
+    // a delta whose object has a megabyte, by copies of the base
+    let copies = [0x90, 100].repeat(10_000);
+    let delta = [&[100, 0xc0, 0x84, 0x3d][..], &copies].concat();
+    builder.delta(base, &delta);
+    assert_eq!(memory(&builder, 2_000_000), Ok(2));
+    assert_eq!(memory(&builder, 1_000_000), Err(Error::Memory { octets: 1_000_000 }));
+    let mut builder = Builder::default();
+    builder.blob(&(0..200).collect::<Vec<u8>>());
+    assert!(matches!(memory(&builder, 200), Err(Error::Memory { .. })));
+    // a tree is kept to be read
+    let mut builder = Builder::default();
+    builder.whole(2, &[0; 100_000]);
+    assert_eq!(memory(&builder, 10_000), Err(Error::Memory { octets: 100_000 }));
+}
+
+#[test]
+fn reading_is_work() {
+    let mut builder = Builder::default();
+    let mut contents = vec![vec![b'a'; 1000]];
+    let mut last = builder.blob(&contents[0]);
+    for _ in 0..10 {
+        let base = contents.last().unwrap().clone();
+        last = builder.delta(last, &adds(base.len(), b"down"));
+        contents.push([&base[..], b"down"].concat());
+    }
+    let pack = taken(&builder).unwrap();
+    let id = blob_id(&contents[10]);
+    let mut work = Work::new(25_000);
+    assert!(pack.read_within(&id, &mut work).unwrap().is_ok());
+    assert!((11_000..12_000).contains(&work.done()), "{work:?}");
+    pack.read_within(&id, &mut work).unwrap().unwrap();
+    let error = pack.read_within(&id, &mut work).unwrap().unwrap_err();
+    assert_eq!(error, Error::Limit { what: "octets to inflate", most: 25_000 });
+}
+
+#[test]
+fn links_are_counted_once() {
+    // trees that all lead to the same blobs, over and over
+    let blobs: Vec<_> = (0..300_u32).map(|number| number.to_be_bytes()).collect();
+    let mut builder = Builder::default();
+    for blob in &blobs {
+        builder.blob(blob);
+    }
+    for tree in 0..20 {
+        let mut content = Vec::new();
+        for (index, blob) in blobs.iter().enumerate() {
+            content.extend(format!("100644 {tree}-{index:04}\0").bytes());
+            content.extend(blob_id(blob).octets());
+        }
+        builder.whole(2, &content);
+    }
+    assert_eq!(taken(&builder).unwrap().len(), 320);
+}
+
+#[test]
 fn a_delta_that_says_too_much_is_refused() {
     let mut builder = Builder::default();
     let first = builder.blob(b"0123456789");
@@ -293,7 +356,7 @@ fn what_is_written_is_read_back() {
     ];
     let octets = write(Format::Sha1, objects.iter()).unwrap();
     let mut store = Store::new(Format::Sha1);
-    store.add_pack(received(&octets, Limits::default(), 1000).unwrap(), &[], &[]);
+    store.add_pack(received(&octets, Limits::default(), 1000).unwrap(), Vec::new());
     assert_eq!(store.len(), 3);
     for object in &objects[..2] {
         assert_eq!(&store.read(&blob_id(&object.content)).unwrap(), object);

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `web`, `web-…` | HTTP/1.1, one answer a path: see [`one`] |
 //! | `h2-…` | HTTP/2 by prior knowledge, one behaviour a name: see [`two`] |
+//! | `git-…` | a git daemon, one behaviour a name: see [`git`] |
 //! | `proxy-…` | an HTTP proxy that refuses or misbehaves, or `relay`s for `me:hush`: see [`one`] |
 #![forbid(unsafe_code)]
 
+mod git;
 mod one;
 mod two;
 
@@ -38,6 +40,7 @@ pub struct Script(Kind);
 
 #[derive(Debug)]
 enum Kind {
+    Git(git::Git),
     One(one::One),
     Two(two::Two),
 }
@@ -49,6 +52,7 @@ impl Script {
             None if name == "web" => Kind::One(one::One::default()),
             Some(("web", _)) => Kind::One(one::One::default()),
             Some(("proxy", refusal)) => Kind::One(one::One::proxy(refusal)),
+            Some(("git", behaviour)) => Kind::Git(git::Git::new(behaviour)?),
             Some(("h2", behaviour)) => Kind::Two(two::Two::new(behaviour)?),
             _ => return None,
         }))
@@ -66,6 +70,7 @@ impl Script {
     /// What it does about `octets`.
     pub fn handle(&mut self, octets: &[u8]) -> Vec<Step> {
         match &mut self.0 {
+            Kind::Git(git) => git.handle(octets),
             Kind::One(one) => one.handle(octets),
             Kind::Two(two) => two.handle(octets),
         }

@@ -57,7 +57,8 @@ impl Repositories {
     }
 
     /// The places of nginx that serve all of them by smart HTTP: `/git/` to everybody, `/private/` to `user` with the password
-    /// `open sesame`; `/moved/` leads to the first. `socket` is that of [`gateway`], `users` a file to be written.
+    /// `open sesame`, `/bearer/` to whoever has a token; `/moved/` leads to the first, `/away/PORT/` to
+    /// `/private/` by TLS at another port, `/garbage/` is none. `socket` is that of [`gateway`], `users` a file to be written.
     pub fn locations(&mut self, socket: &Path, users: &Path) -> Result<String> {
         let hash = Command::new("openssl").args(["passwd", "-6", "open sesame"]).output()?;
         fs::write(users, format!("user:{}", String::from_utf8(hash.stdout)?))?;
@@ -76,6 +77,9 @@ impl Repositories {
         Ok(format!(
             "location ~ ^/git(/.*)$ {{ {serve} }}\n\
              location ~ ^/private(/.*)$ {{ auth_basic git; auth_basic_user_file {users}; {serve} }}\n\
+             location ~ ^/bearer(/.*)$ {{ if ($http_authorization != \"Bearer dG9rZW4\") {{ return 401; }} {serve} }}\n\
+             location ~ ^/away/([0-9]+)(/.*)$ {{ return 302 https://$host:$1/private$2$is_args$args; }}\n\
+             location ~ ^/garbage/ {{ default_type application/x-git-upload-pack-advertisement; return 200 zzzz; }}\n\
              location ~ ^/zero(/.*)$ {{ {} }}\n\
              location ~ ^/moved(/.*)$ {{ return 301 /git$1$is_args$args; }}\n",
             serve.replace("$http_git_protocol", "version=0")
@@ -92,7 +96,7 @@ impl Repositories {
         let directory = self.directory()?;
         // `git daemon` is only the parent of the daemon, which would outlive it
         let mut command = command(programs()?.join("git-daemon"));
-        command.args(["--export-all", "--reuseaddr"]);
+        command.args(["--export-all", "--reuseaddr", "--enable=receive-pack"]);
         command.arg(format!("--listen={address}")).arg(format!("--port={port}"));
         command.arg(format!("--base-path={}", directory.display())).arg(directory);
         without_configuration(&mut command);
@@ -122,10 +126,11 @@ fn without_configuration(command: &mut Command) {
     command.env("GIT_CONFIG_VALUE_0", "*");
 }
 
-/// What a shell prints, with git as the servers have it.
+/// What a shell prints, with git as the servers have it, and the functions of `clone.sh`.
 pub fn shell(text: &str) -> Result<Vec<u8>> {
     let mut command = Command::new("sh");
-    without_configuration(command.args(["-euc", text]).stdin(Stdio::null()));
+    let script = format!("{}{text}", include_str!("clone.sh"));
+    without_configuration(command.args(["-euc", &script]).stdin(Stdio::null()));
     let output = command.output().context("cannot run sh")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{text}` failed: {}", said.trim());

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::files::Content;
 use super::git;
 use super::peers::Peers;
-use super::scenario::{Scenario, Stdin, Stdout, fill};
+use super::scenario::{Scenario, Stdin, Stdout, fill, is_like};
 use crate::guard;
 use crate::manifest::Target;
 use crate::scratch::Scratch;
@@ -66,6 +66,10 @@ pub fn run(
             let printed = git::shell(&filled(peers, text, Target::Unix)?)?;
             let printed = String::from_utf8_lossy(&printed);
             Stdout::Contains(printed.lines().map(|line| format!("{line}\n")).collect())
+        }
+        Stdout::Like(text) => {
+            let printed = git::shell(&filled(peers, text, Target::Unix)?)?;
+            Stdout::Like(String::from_utf8_lossy(&printed).into_owned())
         }
         other => other.clone(),
     };
@@ -235,6 +239,7 @@ impl Output {
             }
             // its lines are in the place of it already
             Stdout::LinesOf(_) => Err("the lines are not known".into()),
+            Stdout::Like(pattern) => is_like(&String::from_utf8_lossy(&self.stdout), pattern),
             Stdout::Contains(parts) => {
                 let text = String::from_utf8_lossy(&self.stdout);
                 match parts.iter().find(|part| !text.contains(part.as_str())) {

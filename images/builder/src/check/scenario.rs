@@ -87,11 +87,34 @@ pub enum Stdout {
     Shell(String),
     /// Some text with each line in it that a shell on this host prints for this text.
     LinesOf(String),
+    /// The lines that a shell on this host prints for this text, see [`is_like`].
+    Like(String),
 }
 
 impl Default for Stdout {
     fn default() -> Self {
         Self::Text(String::new())
+    }
+}
+
+/// Whether `text` has the lines of `pattern`, word for word; there `*` stands for any word, and `N+` for a number that is not below N.
+pub fn is_like(text: &str, pattern: &str) -> Result<(), String> {
+    let is_same = |word: &str, wanted: &str| {
+        let least = || wanted.strip_suffix('+')?.parse::<u64>().ok();
+        let is_enough = |least| word.parse::<u64>().is_ok_and(|number| number >= least);
+        wanted == "*" || word == wanted || least().is_some_and(is_enough)
+    };
+    for (line, wanted) in text.lines().zip(pattern.lines()) {
+        let (words, of_pattern) = (line.split(' '), wanted.split(' '));
+        let same = words.clone().count() == of_pattern.clone().count()
+            && words.zip(of_pattern).all(|(word, wanted)| is_same(word, wanted));
+        if !same {
+            return Err(format!("expected `{wanted}`, got `{line}`"));
+        }
+    }
+    match (text.lines().count(), pattern.lines().count()) {
+        (lines, wanted) if lines == wanted => Ok(()),
+        (lines, wanted) => Err(format!("expected {wanted} lines, got {lines}")),
     }
 }
 
@@ -282,6 +305,23 @@ mod tests {
         assert_eq!(rows[0].arguments, ["x://{p}/1", "--w"]);
         assert_eq!(rows[1].arguments, ["y://{p}/1", "--w", "--z"]);
         assert!(rows[1].root && !rows[0].root);
+    }
+
+    #[test]
+    fn lines_are_compared_word_for_word() {
+        let pattern = "a 1\npack * octets, 3+ deltas\n";
+        assert_eq!(is_like("a 1\npack 77 octets, 3 deltas\n", pattern), Ok(()));
+        for text in [
+            "",
+            "a 1\n",
+            "a 2\npack 77 octets, 3 deltas\n",
+            "a 1\npack 77 octets, 2 deltas\n",
+            "a 1\npack 77 octets, x deltas\n",
+            "a 1\npack 7 7 octets, 3 deltas\n",
+            "a 1\npack 77 octets, 3 deltas\nmore\n",
+        ] {
+            assert!(is_like(text, pattern).is_err(), "{text}");
+        }
     }
 
     #[test]

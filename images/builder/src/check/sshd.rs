@@ -19,7 +19,7 @@ use super::trixie::{SHARED, Trixie};
 use crate::guard;
 
 /// Servers by name, and what makes them different; the first word says which host key they have.
-const SERVERS: [(&str, &str, &str); 31] = [
+const SERVERS: [(&str, &str, &str); 34] = [
     ("sshd", "ed25519", ""),
     ("sshd-rekey", "ed25519", "RekeyLimit 1M"),
     ("sshd-kex-curve25519", "ed25519", "KexAlgorithms curve25519-sha256"),
@@ -55,6 +55,13 @@ const SERVERS: [(&str, &str, &str); 31] = [
     ("dropbear", "ed25519", ""),
     ("sshd-git", "ed25519", "AcceptEnv GIT_PROTOCOL"),
     ("sshd-git-shell", "ed25519", "AcceptEnv GIT_PROTOCOL"),
+    ("sshd-git-one", "ed25519", "SetEnv GIT_PROTOCOL=version=1"),
+    ("sshd-git-garbage", "ed25519", "ForceCommand printf 'HTTP/1.1 400 Bad Request\\r\\n\\r\\n'"),
+    (
+        "sshd-git-cut",
+        "ed25519",
+        "AcceptEnv GIT_PROTOCOL\nForceCommand sh -c \"$SSH_ORIGINAL_COMMAND\" | head -c 2000000",
+    ),
 ];
 
 /// Those with accounts of their own, `tester` with the password `hunter2`, `git` with git's shell and `keeper` with a directory of

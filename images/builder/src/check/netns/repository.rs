@@ -4,11 +4,14 @@ use std::fs;
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use super::network::{HOST, Network};
 use super::{Lab, Test, test};
 use crate::certificate::Dates;
+use crate::check::files::Content;
+use crate::check::runner::Output;
+use crate::check::scenario::is_like;
 use crate::check::{git, sshd};
 
 /// All of them.
@@ -59,17 +62,32 @@ fn four_kinds(lab: &mut Lab) -> Result<String> {
     let secret = format!("ssh-key={}", keys.file("ed25519").display());
     let pin = format!("--ssh-authenticator={}", keys.fingerprint(name)?);
     let trust = format!("--tls-authenticator={}", lab.authority.authenticator());
-    let listed = git::shell(&format!("git ls-remote {path}"))?;
+    let shell = |text: &str| git::shell(&text.replace("REPOSITORY", &path));
+    let listed = shell("git ls-remote REPOSITORY")?;
+    let cloned = String::from_utf8(shell("clone REPOSITORY '*'")?)?;
+    let archived = shell("git -C REPOSITORY archive HEAD dir")?;
+    let file = shell("git -C REPOSITORY cat-file blob HEAD:dir/deep/file")?;
     for target in [
         format!("{}@{HOST}:{path}", sshd::user()?),
         format!("git://{HOST}/rich"),
         format!("http://{HOST}/git/rich"),
         format!("https://{HOST}/git/rich"),
     ] {
-        let arguments = [target.as_str(), "--git=ls-remote", MACHINE, &pin, &trust];
-        let outcome = network.run(&["--secret", &secret], &arguments)?;
-        outcome.exits(0)?;
-        ensure!(outcome.output.stdout == listed, "{target} has other references");
+        let run = |more: &[&str]| -> Result<Output> {
+            let arguments = [&[target.as_str(), MACHINE, &pin, &trust][..], more].concat();
+            let outcome = network.run(&["--secret", &secret], &arguments)?;
+            outcome.exits(0)?;
+            Ok(outcome.output)
+        };
+        let output = run(&["--git=ls-remote"])?;
+        ensure!(output.stdout == listed, "{target} has other references");
+        let output = run(&["--git=clone"])?;
+        let is_like = is_like(&String::from_utf8_lossy(&output.stdout), &cloned);
+        is_like.map_err(|cause| anyhow!("a clone of {target}: {cause}"))?;
+        let output = run(&["--git=archive", "--path=dir"])?;
+        ensure!(output.content == Content::of(&archived), "{target} has another archive");
+        let output = run(&["--git=cat", "--path=dir/deep/file"])?;
+        ensure!(output.content == Content::of(&file), "{target} has another file");
     }
     Ok(String::new())
 }

@@ -8,6 +8,8 @@ use core::time::Duration;
 pub struct One {
     /// What came of a request that is not whole yet.
     buf: Vec<u8>,
+    /// What came of its content in chunks.
+    content: Vec<u8>,
     /// Whether the interim answer to this request has gone out.
     continued: bool,
     /// A proxy answers every request so.
@@ -21,6 +23,30 @@ const ZEROS_TWICE: &[u8] = include_bytes!("zeros.gz.gz");
 impl One {
     pub fn proxy(refusal: &str) -> Self {
         Self { refusal: Some(refusal.into()), ..Self::default() }
+    }
+
+    /// A request's content once it is whole; then the request is behind us.
+    fn body(&mut self, head: &str, start: usize) -> Option<Vec<u8>> {
+        if field(head, "transfer-encoding").is_none() {
+            let len = field(head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
+            let body = self.buf.get(start..start + len)?.to_vec();
+            self.buf.drain(..start + len);
+            return Some(body);
+        }
+        loop {
+            let octets = &self.buf[start..];
+            let line = find(octets, b"\r\n")?;
+            let size = core::str::from_utf8(&octets[..line]).ok()?;
+            let size = usize::from_str_radix(size, 16).ok()?;
+            let data = line + 2;
+            octets.get(..data + size + 2)?;
+            self.content.extend_from_slice(&octets[data..data + size]);
+            self.buf.drain(start..start + data + size + 2);
+            if size == 0 {
+                self.buf.drain(..start);
+                return Some(core::mem::take(&mut self.content));
+            }
+        }
     }
 
     pub fn handle(&mut self, octets: &[u8]) -> Vec<Step> {
@@ -42,8 +68,7 @@ impl One {
                 }
                 self.continued = true;
             }
-            let Some((body, len)) = body(&head, &self.buf[end + 4..]) else { return steps };
-            self.buf.drain(..end + 4 + len);
+            let Some(body) = self.body(&head, end + 4) else { return steps };
             self.continued = false;
             match self.refusal.clone() {
                 Some(refusal) => steps.extend(refuse(&refusal, &head)),
@@ -51,27 +76,6 @@ impl One {
             }
         }
     }
-}
-
-/// A request's content and its length on the wire, once it is whole.
-fn body(head: &str, octets: &[u8]) -> Option<(Vec<u8>, usize)> {
-    if field(head, "transfer-encoding").is_some() {
-        let (mut all, mut at) = (Vec::new(), 0);
-        loop {
-            let line = find(&octets[at..], b"\r\n")?;
-            let size = core::str::from_utf8(&octets[at..at + line]).ok()?;
-            let size = usize::from_str_radix(size, 16).ok()?;
-            let start = at + line + 2;
-            at = start + size + 2;
-            all.extend_from_slice(octets.get(start..start + size)?);
-            octets.get(..at)?;
-            if size == 0 {
-                return Some((all, at));
-            }
-        }
-    }
-    let len = field(head, "content-length").and_then(|len| len.parse().ok()).unwrap_or(0);
-    Some((octets.get(..len)?.to_vec(), len))
 }
 
 fn field(head: &str, name: &str) -> Option<String> {

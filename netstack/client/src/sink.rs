@@ -11,7 +11,13 @@ pub type Input = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Writes all of `octets`; the error says that the reader of the output has gone.
 pub async fn write(output: &mut Output, octets: &[u8]) -> Result<(), Error> {
-    output.write_all(octets).await.map_err(|error| failed(&error))
+    match output.write_all(octets).await {
+        // it is written elsewhere, and only a flush says what happened there
+        Err(error) if error.kind() == std::io::ErrorKind::WriteZero => {
+            Err(failed(&output.flush().await.err().unwrap_or(error)))
+        }
+        done => done.map_err(|error| failed(&error)),
+    }
 }
 
 /// Writes out what the output may still hold.

@@ -27,6 +27,19 @@ pub struct Row {
     pub because: &'static str,
 }
 
+impl Row {
+    /// Dates or key of the server's own certificate are wrong, which no pin mends.
+    pub fn is_wrong_in_itself(&self) -> bool {
+        [
+            "expired",
+            "not yet valid",
+            "a key of RSA with 1024 bits",
+            "the right key is pinned, and the certificate has expired",
+        ]
+        .contains(&self.name)
+    }
+}
+
 /// What the program does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -14,15 +14,23 @@ use x509_cert::der::Decode as _;
 pub struct Fault {
     reason: String,
     certificate: CertificateDer<'static>,
-    /// It is for this name, and not for the one that was asked for.
-    other_name: Option<String>,
+    mend: Mend,
+}
+
+/// What would let the server pass.
+#[derive(Debug)]
+enum Mend {
+    /// To ask by a name that the certificate is for; where it has none that can be asked for, nothing.
+    Name(Option<String>),
+    /// To pin its key.
+    Pin,
 }
 
 impl Fault {
     /// With this one.
     pub fn at(reason: impl Into<String>, certificate: &CertificateDer<'_>) -> Self {
         let certificate = certificate.clone().into_owned();
-        Self { reason: reason.into(), certificate, other_name: None }
+        Self { reason: reason.into(), certificate, mend: Mend::Pin }
     }
 
     /// What webpki says of a chain.
@@ -41,8 +49,8 @@ impl Fault {
         match (&error, short) {
             (Error::InvalidSignatureForPublicKey, Some((der, text))) => Self::at(text, der),
             (Error::CertNotValidForName(context), _) => {
-                let other_name = context.presented.iter().find_map(|name| dns_name(name));
-                Self { other_name, ..Self::at(words(&error, leaf, intermediates), leaf) }
+                let mend = Mend::Name(context.presented.iter().find_map(|name| dns_name(name)));
+                Self { mend, ..Self::at(words(&error, leaf, intermediates), leaf) }
             }
             _ => Self::at(words(&error, leaf, intermediates), offender),
         }
@@ -66,7 +74,12 @@ pub fn mend(leaf: &CertificateDer<'_>, faults: &[Fault], now: UnixTime) -> Optio
     if short_key(leaf).is_some() || !in_force(leaf, now) {
         return None;
     }
-    if let Some(name) = faults.iter().find_map(|fault| fault.other_name.as_ref()) {
+    let mut names = faults.iter().filter_map(|fault| match &fault.mend {
+        Mend::Name(name) => Some(name),
+        Mend::Pin => None,
+    });
+    if let Some(first) = names.next() {
+        let name = first.as_ref().or_else(|| names.flatten().next())?;
         return Some(format!("--tls-name={name} would ask for the server that it is for"));
     }
     let pin = authenticator::base64(&digest(Hash::Sha256, &public_key(leaf)?));

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Skip;
 use super::sshd::run;
@@ -40,7 +40,11 @@ impl Trixie {
         let root = directory.join("root");
         if !root.is_dir() {
             unpack(&directory, &root).map_err(|error| {
-                Skip(format!("the packages of Debian's {SUITE} cannot be had: {error:#}"))
+                let said = format!("{error:#}");
+                // of all that apt says, its first error
+                let why = said.split("E: ").nth(1).and_then(|it| it.lines().next());
+                let why = why.unwrap_or(&said);
+                Skip(format!("the packages of Debian's {SUITE} cannot be had: {why}"))
             })?;
         }
         Ok(Self { root })
@@ -84,7 +88,7 @@ fn unpack(directory: &Path, root: &Path) -> Result<()> {
         run(apt.args(["--quiet", "--yes", "--no-install-recommends"]).args(words))
     };
     eprintln!("downloading programs of Debian's {SUITE}");
-    // without its error flag an update that reached nobody is none
+    // else an update that reached nobody is no failure
     apt(&["-o", "APT::Update::Error-Mode=any", "update"])?;
     apt(&[&["--download-only", "install"], &PACKAGES[..]].concat())?;
     let partial = directory.join("partial");
@@ -132,5 +136,5 @@ fn sources(directory: &Path) -> Result<PathBuf> {
         fs::write(&ours, text.replace(suite, SUITE))?;
         return Ok(ours);
     }
-    Err(anyhow::anyhow!("apt has no sources of {suite}"))
+    bail!("apt has no sources of {suite}")
 }

@@ -18,7 +18,9 @@ struct Table(UnsafeCell<[u64; 512]>);
 unsafe impl Sync for Table {}
 
 impl Table {
-    const NEW: Self = Self(UnsafeCell::new([0; 512]));
+    const fn new() -> Self {
+        Self(UnsafeCell::new([0; 512]))
+    }
 
     fn address(&self) -> u64 {
         self.0.get().addr() as u64
@@ -32,12 +34,12 @@ impl Table {
     }
 }
 
-static ROOT: Table = Table::NEW;
-static POINTERS: Table = Table::NEW;
+static ROOT: Table = Table::new();
+static POINTERS: Table = Table::new();
 /// One a gibibyte of what the entry maps.
-static DIRECTORIES: [Table; 4] = [Table::NEW; 4];
+static DIRECTORIES: [Table; 4] = [const { Table::new() }; 4];
 /// The first large page in small ones.
-static LOWEST: Table = Table::NEW;
+static LOWEST: Table = Table::new();
 
 /// Writes the tables and returns the root's physical address.
 ///

@@ -17,7 +17,7 @@ pub struct Repositories {
     is_made: bool,
 }
 
-/// How many versions of its one file the repository `deep` has; each is three objects.
+/// How many versions of its one file the repository `deep` has; each is four objects.
 const VERSIONS: usize = 3400;
 /// How many commits the repository `large` has, each four objects, and how many octets of noise each brings.
 const COMMITS: usize = 17_000;

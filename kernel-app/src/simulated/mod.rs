@@ -70,6 +70,7 @@ enum Stdout {
     Contains(Vec<String>),
     Shell(String),
     LinesOf(String),
+    Like(String),
 }
 
 impl Default for Stdout {
@@ -101,7 +102,8 @@ impl Scenario {
                 .any(|it| argument.contains(it))
         };
         // what a shell prints is of real peers
-        let by_shell = matches!(self.stdout, Stdout::Shell(_) | Stdout::LinesOf(_));
+        let by_shell =
+            matches!(self.stdout, Stdout::Shell(_) | Stdout::LinesOf(_) | Stdout::Like(_));
         self.targets.is_none()
             && !by_shell
             && !self.arguments.iter().any(real)
@@ -301,7 +303,9 @@ fn run(scenario: &Scenario) -> Result<(), String> {
         Stdout::Text(text) => printed == text.as_bytes(),
         Stdout::Hex(text) => printed == quantity::hex(text).unwrap(),
         Stdout::File(name) => printed == peers::file(name),
-        Stdout::Shell(text) | Stdout::LinesOf(text) => panic!("no shell runs `{text}` here"),
+        Stdout::Shell(text) | Stdout::LinesOf(text) | Stdout::Like(text) => {
+            panic!("no shell runs `{text}` here")
+        }
         Stdout::Contains(parts) => {
             let text = String::from_utf8_lossy(&printed);
             parts.iter().all(|part| text.contains(part.as_str()))

@@ -60,7 +60,7 @@ const SERVERS: [(&str, &str, &str); 34] = [
     (
         "sshd-git-cut",
         "ed25519",
-        "AcceptEnv GIT_PROTOCOL\nForceCommand sh -c \"$SSH_ORIGINAL_COMMAND\" | head -c 2000000",
+        "AcceptEnv GIT_PROTOCOL\nForceCommand sh -c \"$SSH_ORIGINAL_COMMAND\" | stdbuf -o0 head -c 2000000",
     ),
 ];
 

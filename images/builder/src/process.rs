@@ -44,6 +44,8 @@ pub enum Streams {
 pub enum Ended {
     /// By itself; the end of its standard error, if that went through us.
     Exited(ExitStatus, String),
+    /// With success, as it says, but the program in its machine has not come to its end.
+    Broken,
     /// At the limit.
     Limit,
     /// By this signal to us.
@@ -92,7 +94,7 @@ impl Job {
         drop(self.command);
         let pid = Pid::from_child(&child);
         // what lives as long as the child, and as long as we look after it
-        let (mut kept, mut _directory) = (None, None);
+        let (mut kept, mut directory) = (None, None);
         let mut has_bar = false;
         match self.streams {
             Streams::Inherited => {}
@@ -108,7 +110,7 @@ impl Job {
                 thread::spawn(move || answers.serve(&mut input));
                 copy_output(payload, None, &sender)?;
                 copy_errors(said.context("no pipe from the child")?, None, &sender)?;
-                (kept, _directory) = (Some(writer), Some(files.into_directory()));
+                (kept, directory) = (Some(writer), Some(files.into_directory()));
             }
         }
         // the parent's death signal counts threads as parents, so the child is spawned here and only waited
@@ -118,7 +120,12 @@ impl Job {
             drop(kept);
             drop(sender.send(Event::Exited(ended)));
         });
-        follow(&events, pid, deadline, piped, has_bar)
+        let ended = follow(&events, pid, deadline, piped, has_bar)?;
+        let is_broken = directory.as_ref().is_some_and(uhyve::is_broken);
+        Ok(match ended {
+            Ended::Exited(status, _) if status.success() && is_broken => Ended::Broken,
+            ended => ended,
+        })
     }
 }
 

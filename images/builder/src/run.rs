@@ -232,6 +232,7 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
             Err(Fault::Told) => Ok(ExitCode::from(code::SOFTWARE)),
             Err(Fault::Because(cause)) => fault(cause),
         },
+        Ended::Broken => fault(BROKEN.into()),
         Ended::Limit => {
             let limit = options.kill_after.unwrap_or_default();
             Err(Failure::new(code::KILLED, format!("ended by --kill-after at {limit:?}")).into())
@@ -241,6 +242,9 @@ fn boot(booted: Booted, words: Vec<String>, options: &Options) -> Result<ExitCod
         Ended::OutputFailed(error) => fault(format!("cannot write to standard output: {error}")),
     }
 }
+
+/// Of a machine that ended before its program did. uhyve gives 0 then, as for a program's success.
+pub const BROKEN: &str = "the machine broke down (a triple fault) before the program ended";
 
 fn is_in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

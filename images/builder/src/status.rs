@@ -25,9 +25,7 @@ pub fn of_machine(status: ExitStatus, errors: &str) -> Result<u8, Fault> {
     match (status.code(), status.signal()) {
         (Some(1), _) if last.starts_with(QEMU) && !last.contains(WARNING) => Err(Fault::Told),
         (Some(code @ 0..256), _) if code & 1 == 1 => Ok((code >> 1) as u8),
-        (Some(0), _) => {
-            because("the machine reset or switched itself off before the program ended".into())
-        }
+        (Some(0), _) => because(RESET.into()),
         (Some(code), _) => because(format!("QEMU ended with status {code}")),
         (None, Some(signal)) => because(format!("QEMU was ended by signal {signal}")),
         (None, None) => because(format!("QEMU ended: {status}")),
@@ -56,6 +54,9 @@ pub fn of_process(status: ExitStatus, _errors: &str) -> Result<u8, Fault> {
         (None, None) => Err(Fault::Because(format!("the program ended: {status}"))),
     }
 }
+
+/// Of a machine that ended by itself, without an exit code.
+pub const RESET: &str = "the machine reset or switched itself off before the program ended";
 
 /// The exit code when the reader of our standard output has gone, as of a program that SIGPIPE ended.
 pub const OF_CLOSED_OUTPUT: u8 = 128 + SIGPIPE as u8;

@@ -171,6 +171,7 @@ fn spare() -> u64 {
 
 /// Ends the machine.
 pub fn exit(code: u8) -> ! {
+    uhyve::ended();
     hermit::exit(code.into())
 }
 

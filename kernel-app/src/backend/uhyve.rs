@@ -8,6 +8,7 @@
 //! | `/root/stdout` | standard output, a pipe; without it, uhyve's own output |
 //! | `/root/input/more` | a pipe: an octet in it asks for more of standard input |
 //! | `/root/input/0`, `1`, … | the answers, each a file that is there at once and whole; an empty one is the end |
+//! | `/root/end` | `-` from when the output is opened, `+` from the program's end: uhyve gives 0 for a machine that broke down, too |
 //! | `/root/arguments/NAME` | the value of the argument `NAME`, for each name in the environment's `MIMIC_ARGUMENTS` |
 //!
 //! Reading a pipe would stop the whole machine until something comes, and nothing tells the machine that a
@@ -45,9 +46,22 @@ pub fn asides() -> Vec<Aside> {
 
 /// Standard output.
 pub fn output() -> Output {
+    note(b"-");
     match File::options().write(true).open(format!("{FILES}/stdout")) {
         Ok(file) => Box::new(AssertAsync::new(file)),
         Err(_) => Box::new(AssertAsync::new(io::stdout())),
+    }
+}
+
+/// The program ends; whatever ends the machine from here on, it has done its work.
+pub fn ended() {
+    note(b"+");
+}
+
+/// Whoever waits for the machine need not want to know.
+fn note(mark: &[u8; 1]) {
+    if let Ok(mut file) = File::options().write(true).open(format!("{FILES}/end")) {
+        let _ = file.write_all(mark);
     }
 }
 

@@ -25,6 +25,7 @@ impl Files {
         for directory in ["input", "tmp"] {
             fs::create_dir(scratch.path().join(directory))?;
         }
+        File::create(scratch.path().join(END))?;
         let pipe = |name: &str| {
             let path = scratch.path().join(name);
             mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
@@ -38,9 +39,9 @@ impl Files {
     }
 
     /// What the machine finds where.
-    pub fn mappings(&self) -> [(PathBuf, &'static str); 2] {
+    pub fn mappings(&self) -> [(PathBuf, &'static str); 3] {
         let at = |name: &str| self.scratch.path().join(name);
-        [(at("stdout"), "/root/stdout"), (at("input"), "/root/input")]
+        [(at("stdout"), "/root/stdout"), (at("input"), "/root/input"), (at(END), "/root/end")]
     }
 
     /// A directory for uhyve's own use.
@@ -63,6 +64,15 @@ impl Files {
         self.scratch
     }
 }
+
+/// Whether the program in the machine of this directory began and never ended: the machine broke down, which
+/// uhyve tells nobody.
+pub fn is_broken(directory: &Scratch) -> bool {
+    fs::read(directory.path().join(END)).is_ok_and(|mark| mark == b"-")
+}
+
+/// The file in which the program says that it has begun, and that it has ended.
+const END: &str = "end";
 
 /// Answers the machine's questions for input: nothing is read before the first of them.
 #[derive(Debug)]
@@ -137,6 +147,18 @@ mod tests {
         }
         assert_eq!(came, content);
         server.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_began_has_to_end() {
+        let files = Files::new().unwrap();
+        let path = files.mappings()[2].0.clone();
+        let directory = files.into_directory();
+        // one that knows nothing of it is believed
+        for (mark, broken) in [("", false), ("-", true), ("+", false)] {
+            fs::write(&path, mark).unwrap();
+            assert_eq!(is_broken(&directory), broken, "{mark:?}");
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::secret::Secret;
 use crate::tap;
 use crate::words;
 
-pub use files::Files;
+pub use files::{Files, is_broken};
 pub use install::{find, find_or_install, installed};
 pub use tag::tagged;
 

@@ -67,7 +67,17 @@ pub fn run(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> R
     let mut lab = Lab::new(workspace)?;
     for (name, test) in TESTS.iter().filter(|(name, _)| selection.has(name)) {
         let start = Instant::now();
-        match test(&mut lab) {
+        let mut outcome = test(&mut lab);
+        if let Err(error) = &outcome
+            && std::env::var_os(MARK).is_some()
+            && is_breakdown(&format!("{error:#}"))
+        {
+            println!(
+                "the emulated processor broke a machine down in \"{name}\", so once more: {error:#}"
+            );
+            outcome = test(&mut lab);
+        }
+        match outcome {
             Ok(figures) if figures.is_empty() => tally.passed(GROUP, name, start),
             Ok(figures) => tally.passed(GROUP, &format!("{name}: {figures}"), start),
             Err(error) => match error.downcast_ref::<Skip>() {
@@ -79,11 +89,17 @@ pub fn run(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> R
     Ok(())
 }
 
+/// Whether a machine came to no end of its own. On a processor that is emulated with SVM that was seen once in some hundred
+/// boots, so a test may have it once there; where KVM is the host's own it is a failure. Tests of breakdowns expect them.
+fn is_breakdown(error: &str) -> bool {
+    [crate::run::BROKEN, crate::status::RESET].iter().any(|cause| error.contains(cause))
+}
+
 fn page(lab: &mut Lab, target: Target) -> Result<String> {
     let (_, content) = lab.files.make("10M")?;
     let start = Instant::now();
     let output = lab.boot(target, &[&format!("http://{HOST}/10M")], 0)?;
-    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.content == content, "{} octets came: {}", output.content.length, output.stderr);
     ensure!(output.stderr.is_empty(), "it said: {}", output.stderr);
     Ok(format!("{:.1} s in all", start.elapsed().as_secs_f64()))
 }
@@ -105,7 +121,7 @@ fn by_tls(lab: &mut Lab, target: Target) -> Result<String> {
         );
     }
     ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
-    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.content == content, "{} octets came: {}", output.content.length, output.stderr);
     Ok(String::new())
 }
 
@@ -113,7 +129,7 @@ fn by_name(lab: &mut Lab, target: Target) -> Result<String> {
     let (_, content) = lab.files.make("6")?;
     let servers = format!("--dns-servers=udp:{HOST}:{NAMES}");
     let output = lab.boot(target, &[&format!("http://{NAME}/6"), &servers], 0)?;
-    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.content == content, "{} octets came: {}", output.content.length, output.stderr);
     Ok(String::new())
 }
 
@@ -123,7 +139,7 @@ fn two_processors(lab: &mut Lab) -> Result<String> {
     command.arg(format!("http://{HOST}/1M"));
     let output = Output::of(command, Feed::Nothing)?;
     ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
-    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.content == content, "{} octets came: {}", output.content.length, output.stderr);
     Ok(String::new())
 }
 
@@ -171,7 +187,7 @@ fn failures(lab: &mut Lab, target: Target) -> Result<String> {
 fn advertised(lab: &mut Lab) -> Result<String> {
     let (_, content) = lab.files.make("6")?;
     let output = lab.boot(Target::Uhyve, &[&format!("http://[{HOST_V6}]/6"), "--ipv6-only"], 0)?;
-    ensure!(output.content == content, "{} octets came", output.content.length);
+    ensure!(output.content == content, "{} octets came: {}", output.content.length, output.stderr);
     Ok(String::new())
 }
 

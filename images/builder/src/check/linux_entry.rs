@@ -14,17 +14,16 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::host_tool::Test;
-use super::machines::parts;
+use super::machines::loader_alone;
 use super::microvm::{MICROVM, MODERN, NETWORK, SLOT, got_page, page};
 use super::peers::Peers;
 use super::runner::{Feed, Output};
 use crate::guard;
 use crate::machine::QEMU;
 use crate::manifest::Target;
-use crate::pack::{self, Protocol};
 use crate::scratch::Scratch;
 use crate::workspace::Workspace;
 
@@ -42,11 +41,7 @@ fn page_as_linux(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<
 
 fn from_initrd(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
     let scratch = Scratch::new("initrd")?;
-    let (loader, program) = parts(workspace)?;
-    let alone = pack::pack(&fs::read(loader)?, None, Protocol::Pvh)
-        .map_err(|error| anyhow!("cannot pack the loader alone: {error}"))?;
-    let file = scratch.path().join("loader");
-    fs::write(&file, alone)?;
+    let (file, program) = loader_alone(workspace, &scratch)?;
     let line = format!("{} {SLOT}", page(peers)?);
     let ramdisk = u32::try_from(fs::metadata(&program)?.len())?;
     got_page(boot(&file, Some(&program), &Params { line: &line, ramdisk, ..Params::NEW })?)

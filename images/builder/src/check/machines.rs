@@ -41,13 +41,19 @@ fn old_pc(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
 
 fn as_initrd(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
     let scratch = Scratch::new("initrd")?;
+    let (file, program) = loader_alone(workspace, &scratch)?;
+    let program = program.to_str().context("the program's path is no text")?;
+    boots(peers, &["-M", "q35"], file, &["-initrd", program])
+}
+
+/// The loader without a program, packed into a file of the directory, and the program's file.
+pub(super) fn loader_alone(workspace: &Workspace, scratch: &Scratch) -> Result<(PathBuf, PathBuf)> {
     let (loader, program) = parts(workspace)?;
     let alone = pack::pack(&fs::read(loader)?, None, Protocol::Pvh)
         .map_err(|error| anyhow!("cannot pack the loader alone: {error}"))?;
     let file = scratch.path().join("loader");
     fs::write(&file, alone)?;
-    let program = program.to_str().context("the program's path is no text")?;
-    boots(peers, &["-M", "q35"], file, &["-initrd", program])
+    Ok((file, program))
 }
 
 fn multiboot(workspace: &Workspace, peers: &mut Peers, _: Target) -> Result<()> {
@@ -108,7 +114,7 @@ pub(super) fn qemu(
     Ok((output.exit, said + &output.stderr))
 }
 
-pub(super) fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+fn parts(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
     let manifest = Manifest::read(workspace, "default")?;
     Ok(compile::parts(workspace, &manifest))
 }

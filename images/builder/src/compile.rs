@@ -1,6 +1,6 @@
 //! From sources to what is booted: cargo for kernel, loader and programs, and the packing into one file.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -34,6 +34,7 @@ pub fn image(
     }
 
     let toolchain = Toolchain::find(workspace)?;
+    let _alone = alone(workspace)?;
     // listed before the build: what changes meanwhile is built the next time
     let inputs = inputs(workspace, name, vec![toolchain.rustc()])?;
     let program = hermit_program(workspace, &toolchain, manifest, verbose)?;
@@ -69,12 +70,12 @@ pub fn unix_program(
     manifest: &Manifest,
     verbose: bool,
 ) -> Result<PathBuf> {
-    let program = unix_path(workspace, manifest);
-    let stamp = workspace.stamp(&format!("{name}-unix"));
-    let inputs = inputs(workspace, name, Vec::new())?;
-    if inputs.is_fresh(&stamp, &program) {
+    let (program, stamp) = (workspace.unix_program(name), workspace.stamp(&format!("{name}-unix")));
+    if inputs(workspace, name, Vec::new())?.is_fresh(&stamp, &program) {
         return Ok(program);
     }
+    let _alone = alone(workspace)?;
+    let inputs = inputs(workspace, name, Vec::new())?;
     let mut cargo = toolchain::host_cargo();
     cargo
         .current_dir(workspace.packages())
@@ -83,11 +84,15 @@ pub fn unix_program(
         .arg(workspace.host_target());
     select(&mut cargo, manifest);
     run(cargo, "the unix program", verbose)?;
-    if let Some(directory) = stamp.parent() {
-        fs::create_dir_all(directory)
-            .and_then(|()| inputs.record(&stamp, &program))
-            .with_context(|| format!("cannot write {}", stamp.display()))?;
-    }
+    let built = workspace.host_target().join("release").join(manifest.program());
+    let directory = program.parent().context("a program without a directory")?;
+    // cargo's own file is that of whichever image of this program was built last
+    let partial = program.with_extension("partial");
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::copy(&built, &partial))
+        .and_then(|_| fs::rename(&partial, &program))
+        .and_then(|()| inputs.record(&stamp, &program))
+        .with_context(|| format!("cannot write {}", program.display()))?;
     Ok(program)
 }
 
@@ -96,9 +101,24 @@ pub fn parts(workspace: &Workspace, manifest: &Manifest) -> (PathBuf, PathBuf) {
     (built(workspace, BARE, "loader"), built(workspace, HERMIT, manifest.program()))
 }
 
-/// Where [`unix_program`] is.
-pub fn unix_path(workspace: &Workspace, manifest: &Manifest) -> PathBuf {
-    workspace.host_target().join("release").join(manifest.program())
+/// Waits until nobody else builds, and keeps others waiting as long as the file is open: what cargo has built is to be taken away
+/// before it builds the same program with other features in the same place.
+fn alone(workspace: &Workspace) -> Result<File> {
+    let path = workspace.lock();
+    let lock = || {
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        let file = File::create(&path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                eprintln!("another build is under way; this one waits for it");
+                file.lock()?;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        Ok(file)
+    };
+    lock().with_context(|| format!("cannot lock {}", path.display()))
 }
 
 /// The sources, the manifest, this builder (for the image, it packs) and what else is given.

@@ -143,7 +143,7 @@ fn prepare(
                 Build::IfChanged => {
                     compile::unix_program(workspace, name, manifest, options.verbose)?
                 }
-                Build::Never => compile::unix_path(workspace, manifest),
+                Build::Never => workspace.unix_program(name),
             };
             Ok(Booted::Process { program, environment })
         }

@@ -88,6 +88,16 @@ impl Workspace {
         self.target().join("images").join(format!("{name}.uhyve"))
     }
 
+    /// The program of the image `name` for the host.
+    pub fn unix_program(&self, name: &str) -> PathBuf {
+        self.target().join("images").join(format!("{name}.unix"))
+    }
+
+    /// The file that whoever builds has locked.
+    pub fn lock(&self) -> PathBuf {
+        self.target.join("images.lock")
+    }
+
     /// The record of what the image `name` was made from.
     pub fn stamp(&self, name: &str) -> PathBuf {
         self.target().join("images").join(format!("{name}.stamp"))

@@ -11,10 +11,9 @@ use super::{GROUP, IMAGES, UNIX};
 use crate::check::Selection;
 use crate::linux::{Files, Kernel, find};
 use crate::machine::QEMU;
-use crate::manifest::Manifest;
 use crate::scratch::Scratch;
 use crate::workspace::Workspace;
-use crate::{compile, guard, uhyve};
+use crate::{guard, uhyve};
 
 /// The machine, ready to be booted.
 #[derive(Debug)]
@@ -60,8 +59,7 @@ impl Rig {
         let place = uhyve::installed(workspace);
         let place = place.strip_prefix(workspace.target()).context("uhyve is elsewhere")?;
         files.program(&hypervisor, &format!("{ROOT}/target/{}", place.display()))?;
-        let manifest = Manifest::read(workspace, UNIX)?;
-        let program = compile::unix_path(workspace, &manifest);
+        let program = workspace.unix_program(UNIX);
         let place = program.strip_prefix(workspace.target()).context("the program is elsewhere")?;
         files.program(&program, &format!("{ROOT}/target/{}", place.display()))?;
         for name in ["Cargo.toml", "images/toolchain.toml"] {

@@ -23,7 +23,10 @@ pub fn lint(workspace: &Workspace, tally: &mut Tally) {
         ("rustdoc".to_owned(), "doc", vec!["--no-deps", "--document-private-items"]),
     ];
     for feature in FEATURES {
-        let name = format!("clippy of the program with no feature but `{feature}`");
+        let name = match feature {
+            "" => "clippy of the program with no feature".to_owned(),
+            _ => format!("clippy of the program with no feature but `{feature}`"),
+        };
         let only = ["--package=kernel-app", "--no-default-features", "--features", feature];
         checks.push((name, "clippy", [&only[..], &["--", "-D", "warnings"]].concat()));
     }

@@ -19,6 +19,7 @@ mod git;
 mod host_tool;
 mod interfaces;
 mod kvm;
+mod lanes;
 mod linux_entry;
 mod machines;
 mod microvm;
@@ -39,9 +40,11 @@ mod uhyve;
 mod variants;
 mod vsock;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -52,6 +55,7 @@ use crate::failure::Failure;
 use crate::manifest::{Manifest, Target};
 use crate::options::Accel;
 use crate::workspace::Workspace;
+use lanes::Job;
 use peers::Peers;
 use scenario::Scenario;
 
@@ -156,7 +160,7 @@ fn scenarios(
         target => vec![target],
     };
     let rows = scenario::read_all(&workspace.root().join("images/builder/scenarios"))?;
-    let rows = rows
+    let mut rows = rows
         .into_iter()
         .filter(|row| {
             let of = |target: &Target| {
@@ -165,6 +169,8 @@ fn scenarios(
             targets.iter().any(of)
         })
         .collect::<Vec<_>>();
+    // what is still to be built is for the lane that begins at the end
+    rows.sort_by_key(|row| row.image != MAIN);
     let of_machines = [
         &machines::TESTS[..],
         &variants::TESTS,
@@ -185,17 +191,19 @@ fn scenarios(
         .chain(of_target)
         .filter(|(name, _)| selection.has(name))
         .collect::<Vec<_>>();
-    if !selection.no_build
-        && let Err(error) = build(workspace, target, &rows, !tool.is_empty())
+    let builds = Builds::of(workspace, target, selection, &rows);
+    if (!tool.is_empty() || rows.iter().any(|row| row.image == MAIN))
+        && let Err(error) = builds.ready(MAIN)
     {
         tally.failed(group, "build", &format!("{error:#}"));
         return Ok(());
     }
+    let builds = &builds;
     let mut accelerators = vec!["tcg"];
     if target == Target::Qemu && accel::uses_kvm(Accel::Auto)? {
         accelerators.push("kvm");
     }
-    let mut peers = Peers::new()?;
+    let mut jobs = Vec::new();
     let passes = accelerators.iter().flat_map(|accel| targets.iter().map(move |it| (*accel, *it)));
     for (accelerator, target) in passes {
         let group = if accelerator == "kvm" { "boot under KVM" } else { group };
@@ -208,22 +216,18 @@ fn scenarios(
                 tally.skipped(group, &name, "it needs root");
                 continue;
             }
-            let start = Instant::now();
-            match runner::run(&mut peers, row, target, accelerator) {
-                Ok(Ok(())) => tally.passed(group, &name, start),
-                Ok(Err(cause)) => tally.failed(group, &name, &cause),
-                Err(error) => tally.could_not(group, &name, &error),
-            }
+            let test = move |peers: &mut Peers| {
+                builds.ready(&row.image)?;
+                runner::run(peers, row, target, accelerator)?.map_err(anyhow::Error::msg)
+            };
+            jobs.push(Job { group, name, test: Box::new(test) });
         }
     }
-    for (name, test) in tool {
-        let start = Instant::now();
-        match test(workspace, &mut peers, target) {
-            Ok(()) => tally.passed(group, name, start),
-            Err(error) => tally.could_not(group, name, &error),
-        }
-    }
-    Ok(())
+    jobs.extend(tool.into_iter().map(|(name, test)| {
+        let test = move |peers: &mut Peers| test(workspace, peers, target);
+        Job { group, name: (*name).to_owned(), test: Box::new(test) }
+    }));
+    lanes::run(jobs, tally)
 }
 
 /// What a row is called on a target; the group says which, but for the second one of a group.
@@ -237,9 +241,8 @@ fn row_name(row: &Scenario, target: Target) -> String {
 /// The tests in network namespaces.
 fn networks(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
     let tests = netns::selected(selection);
-    if !selection.no_build
-        && !tests.is_empty()
-        && let Err(error) = build(workspace, Target::Qemu, &[], true)
+    if !tests.is_empty()
+        && let Err(error) = Builds::of(workspace, Target::Qemu, selection, &[]).ready(MAIN)
     {
         tally.failed(netns::GROUP, "build", &format!("{error:#}"));
         return Ok(());
@@ -250,9 +253,8 @@ fn networks(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> 
 /// The tests of the files for fleets.
 fn fleets(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Result<()> {
     let tests = fleet::selected(selection);
-    if !selection.no_build
-        && !tests.is_empty()
-        && let Err(error) = build(workspace, Target::Qemu, &[], true)
+    if !tests.is_empty()
+        && let Err(error) = Builds::of(workspace, Target::Qemu, selection, &[]).ready(MAIN)
     {
         tally.failed(fleet::GROUP, "build", &format!("{error:#}"));
         return Ok(());
@@ -261,21 +263,44 @@ fn fleets(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> Re
     Ok(())
 }
 
-/// Builds everything that the rows and the tests of the tool boot, before the first of them.
-fn build(workspace: &Workspace, target: Target, rows: &[Scenario], tool: bool) -> Result<()> {
-    let mut images = rows.iter().map(|row| row.image.as_str()).collect::<Vec<_>>();
-    images.extend(tool.then_some("default"));
-    images.sort();
-    images.dedup();
-    for image in images {
-        let manifest = Manifest::read(workspace, image)?;
-        match target {
-            Target::Unix => compile::unix_program(workspace, image, &manifest, false),
-            _ => compile::image(workspace, image, &manifest, false),
-        }
-        .with_context(|| format!("cannot build the image {image}"))?;
+/// The image of nearly all tests.
+const MAIN: &str = "default";
+
+/// What is booted, each built when first asked for.
+struct Builds<'a> {
+    workspace: &'a Workspace,
+    target: Target,
+    outcomes: BTreeMap<String, OnceLock<Result<(), String>>>,
+}
+
+impl<'a> Builds<'a> {
+    /// The main image and those of `rows`, unless what was built last is to be taken.
+    fn of(
+        workspace: &'a Workspace,
+        target: Target,
+        selection: &Selection,
+        rows: &[Scenario],
+    ) -> Self {
+        let images = rows.iter().map(|row| row.image.as_str()).chain([MAIN]);
+        let images = images.filter(|_| !selection.no_build);
+        let outcomes = images.map(|image| (image.to_owned(), OnceLock::new())).collect();
+        Self { workspace, target, outcomes }
     }
-    Ok(())
+
+    /// Builds `image` if nobody has; whoever wants the same meanwhile waits.
+    fn ready(&self, image: &str) -> Result<()> {
+        let Some(outcome) = self.outcomes.get(image) else { return Ok(()) };
+        let build = || {
+            let manifest = Manifest::read(self.workspace, image)?;
+            match self.target {
+                Target::Unix => compile::unix_program(self.workspace, image, &manifest, false),
+                _ => compile::image(self.workspace, image, &manifest, false),
+            }
+            .with_context(|| format!("cannot build the image {image}"))
+        };
+        let said = outcome.get_or_init(|| build().map(drop).map_err(|error| format!("{error:#}")));
+        said.clone().map_err(anyhow::Error::msg)
+    }
 }
 
 /// The reason why a test cannot be run here, as an error of that test.
@@ -317,6 +342,14 @@ impl Tally {
     pub fn failed(&mut self, group: &str, name: &str, cause: &str) {
         self.failed.push(format!("{group}: {name}"));
         println!("FAIL  {group}: {name}: {cause}");
+    }
+
+    /// One test ended so.
+    fn ended(&mut self, group: &str, name: &str, start: Instant, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.passed(group, name, start),
+            Err(error) => self.could_not(group, name, &error),
+        }
     }
 
     /// One test could not be run here.

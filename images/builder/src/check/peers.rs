@@ -6,7 +6,8 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,6 @@ pub struct Peers {
     servers: Vec<Server>,
     /// Made when first named.
     keys: Option<sshd::Keys>,
-    /// Looked for when first named; why there are none.
-    trixie: Option<Result<Arc<Trixie>, String>>,
 }
 
 /// The servers' certificates by what is right or wrong with them.
@@ -72,8 +71,8 @@ impl Peers {
         let files = Files::new(&www);
         let repositories = Repositories::new(scratch.path().join("git"));
         let (ports, servers) = (BTreeMap::new(), Vec::new());
-        let (keys, trixie) = (None, None);
-        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers, keys, trixie })
+        let keys = None;
+        Ok(Self { scratch, files, repositories, authority, leaves, ports, servers, keys })
     }
 
     /// The files that they serve.
@@ -145,17 +144,6 @@ impl Peers {
         }
     }
 
-    /// Debian 13's programs; an attempt that failed is not made again.
-    fn trixie(&mut self) -> Result<Arc<Trixie>> {
-        let made = self.trixie.get_or_insert_with(|| {
-            Trixie::get(&Workspace::find()).map(Arc::new).map_err(|error| match error.downcast() {
-                Ok(Skip(reason)) => reason,
-                Err(error) => format!("{error:#}"),
-            })
-        });
-        Ok(made.clone().map_err(Skip)?)
-    }
-
     fn start(&mut self, name: &str) -> Result<u16> {
         if let Some(peer) = threads::Peer::named(name) {
             return peer.start(&self.leaves["valid"]);
@@ -167,7 +155,7 @@ impl Peers {
             return Ok(port);
         }
         if name == "tinysshd-strict" {
-            let trixie = self.trixie()?;
+            let trixie = trixie()?;
             return self.keys()?.tiny_of(trixie);
         }
         if name == "tinysshd" {
@@ -190,7 +178,7 @@ impl Peers {
                 self.dnsmasq(port, host(target))
             }
             _ if sshd::NEWER.contains(&name) => {
-                let trixie = self.trixie()?;
+                let trixie = trixie()?;
                 self.keys()?.server_of(&trixie, name, port)?
             }
             "dropbear" => self.keys()?.dropbear(port)?,
@@ -375,6 +363,18 @@ impl Peers {
     }
 }
 
+/// Debian 13's programs, looked for when first named; an attempt that failed is not made again.
+fn trixie() -> Result<Arc<Trixie>> {
+    static MADE: OnceLock<Result<Arc<Trixie>, String>> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        Trixie::get(&Workspace::find()).map(Arc::new).map_err(|error| match error.downcast() {
+            Ok(Skip(reason)) => reason,
+            Err(error) => format!("{error:#}"),
+        })
+    });
+    Ok(made.clone().map_err(Skip)?)
+}
+
 /// `nginx-wrong-name-tls12` is the server `nginx` with the certificate `wrong-name`.
 fn certificate_of(name: &str) -> (&str, &str) {
     let name = name.split("-tls").next().unwrap_or(name);
@@ -433,13 +433,20 @@ impl Drop for Server {
     }
 }
 
-/// A port of 127.0.0.1 that nobody has.
+/// A port of 127.0.0.1 that nobody has, and that nobody gets by asking the kernel for any.
 pub fn free_port() -> Result<u16> {
-    // two sockets, so that the port is free for both kinds
-    for _ in 0..100 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = listener.local_addr()?.port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+    /// Below those that Linux gives to whoever wants any (`ip_local_port_range`, 32768 on).
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // other runs of the tests begin elsewhere
+    let start = std::process::id().wrapping_mul(251) % u32::from(COUNT);
+    for _ in 0..COUNT {
+        let number = u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + ((start + number) % u32::from(COUNT)) as u16;
+        // two sockets, so that the port is free for both kinds
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if listener.is_ok() && UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }

@@ -7,7 +7,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,12 +16,11 @@ use super::files::Files;
 use super::git::{self, Repositories};
 use super::relay::Mischief;
 use super::trixie::Trixie;
-use super::{Skip, sshd, threads};
+use super::{sshd, threads};
 use crate::certificate::{Authority, Dates, Leaf, NAMES};
 use crate::guard;
 use crate::manifest::Target;
 use crate::scratch::Scratch;
-use crate::workspace::Workspace;
 
 /// All peers of one run of the tests.
 #[derive(Debug)]
@@ -155,7 +153,7 @@ impl Peers {
             return Ok(port);
         }
         if name == "tinysshd-strict" {
-            let trixie = trixie()?;
+            let trixie = Trixie::get()?;
             return self.keys()?.tiny_of(trixie);
         }
         if name == "tinysshd" {
@@ -178,8 +176,8 @@ impl Peers {
                 self.dnsmasq(port, host(target))
             }
             _ if sshd::NEWER.contains(&name) => {
-                let trixie = trixie()?;
-                self.keys()?.server_of(&trixie, name, port)?
+                let trixie = Trixie::get()?;
+                self.keys()?.server_of(trixie, name, port)?
             }
             "dropbear" => self.keys()?.dropbear(port)?,
             _ if name.starts_with("sshd") => self.keys()?.server(name, port)?,
@@ -361,18 +359,6 @@ impl Peers {
     fn pem(&self, kind: &str) -> String {
         self.scratch.path().join(format!("{kind}.pem")).display().to_string()
     }
-}
-
-/// Debian 13's programs, looked for when first named; an attempt that failed is not made again.
-fn trixie() -> Result<Arc<Trixie>> {
-    static MADE: OnceLock<Result<Arc<Trixie>, String>> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        Trixie::get(&Workspace::find()).map(Arc::new).map_err(|error| match error.downcast() {
-            Ok(Skip(reason)) => reason,
-            Err(error) => format!("{error:#}"),
-        })
-    });
-    Ok(made.clone().map_err(Skip)?)
 }
 
 /// `nginx-wrong-name-tls12` is the server `nginx` with the certificate `wrong-name`.

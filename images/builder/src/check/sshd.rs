@@ -211,7 +211,7 @@ impl Keys {
     }
 
     /// The same with Debian 13's, which has strict key exchange.
-    pub fn tiny_of(&self, trixie: Arc<Trixie>) -> Result<u16> {
+    pub fn tiny_of(&self, trixie: &'static Trixie) -> Result<u16> {
         let directory = self.shared()?;
         let keys = format!("{SHARED}/{STRICT}");
         run(&mut trixie.command(&directory, &["/usr/sbin/tinysshd-makekey", &keys]))?;

@@ -1,11 +1,12 @@
-//! Programs of Debian 13 beside this host's own: servers that know what Debian 12's do not. They are unpacked below `target/`, once,
-//! and run with that directory as their root; nothing is installed.
+//! Programs of Debian 13 beside this host's own: servers that know what Debian 12's do not, and a QEMU that emulates more. They are
+//! unpacked below `target/`, once; the servers run with that directory as their root. Nothing is installed.
 //!
 //! The packages come from where this host has its own, as apt's sources say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -17,8 +18,19 @@ use crate::workspace::Workspace;
 const SUITE: &str = "trixie";
 
 /// What is asked for; what these need comes with them, down to the shell's libraries.
-const PACKAGES: [&str; 6] =
-    ["base-files", "coreutils", "dash", "dropbear-bin", "openssh-server", "tinysshd"];
+const PACKAGES: [&str; 7] = [
+    "base-files",
+    "coreutils",
+    "dash",
+    "dropbear-bin",
+    "openssh-server",
+    "qemu-system-x86",
+    "tinysshd",
+];
+
+/// What the packages are taken for: a directory without one of these is of an older list.
+const PROGRAMS: [&str; 4] =
+    ["usr/sbin/sshd", "usr/sbin/dropbear", "usr/sbin/tinysshd", "usr/bin/qemu-system-x86_64"];
 
 /// Its accounts: the tests', and the one that OpenSSH's unprivileged half is.
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n";
@@ -34,20 +46,40 @@ pub struct Trixie {
 }
 
 impl Trixie {
-    /// Downloads and unpacks them, once. Where that cannot be done the error is a [`Skip`].
-    pub fn get(workspace: &Workspace) -> Result<Self> {
-        let directory = workspace.tools().join(SUITE);
-        let root = directory.join("root");
-        if !root.is_dir() {
-            unpack(&directory, &root).map_err(|error| {
+    /// Downloads and unpacks them, once; an attempt that failed is not made again. Where that cannot be done the error is a [`Skip`].
+    pub fn get() -> Result<&'static Self> {
+        static MADE: OnceLock<Result<Trixie, String>> = OnceLock::new();
+        let made = MADE.get_or_init(|| {
+            Self::make(&Workspace::find()).map_err(|error| {
                 let said = format!("{error:#}");
                 // of all that apt says, its first error
                 let why = said.split("E: ").nth(1).and_then(|it| it.lines().next());
                 let why = why.unwrap_or(&said);
-                Skip(format!("the packages of Debian's {SUITE} cannot be had: {why}"))
-            })?;
+                format!("the packages of Debian's {SUITE} cannot be had: {why}")
+            })
+        });
+        Ok(made.as_ref().map_err(|why| Skip(why.clone()))?)
+    }
+
+    fn make(workspace: &Workspace) -> Result<Self> {
+        let directory = workspace.tools().join(SUITE);
+        let root = directory.join("root");
+        if !is_whole(&root) {
+            unpack(&directory, &root)?;
         }
         Ok(Self { root })
+    }
+
+    /// QEMU, on this host's files and without its libraries: their own loader runs it.
+    pub fn qemu(&self) -> Command {
+        let usr = self.root.join("usr");
+        let mut command = guard::command(usr.join("lib64/ld-linux-x86-64.so.2"));
+        command.arg("--library-path").arg(usr.join("lib/x86_64-linux-gnu"));
+        command.arg(usr.join("bin/qemu-system-x86_64"));
+        for firmware in ["share/qemu", "share/seabios"] {
+            command.arg("-L").arg(usr.join(firmware));
+        }
+        command
     }
 
     /// `words` run there, with `shared` at [`SHARED`] and its `home` as that of root. This takes root here, too.
@@ -62,6 +94,10 @@ impl Trixie {
         command.args(words);
         command
     }
+}
+
+fn is_whole(root: &Path) -> bool {
+    PROGRAMS.iter().all(|program| root.join(program).is_file())
 }
 
 fn unpack(directory: &Path, root: &Path) -> Result<()> {
@@ -110,7 +146,10 @@ fn unpack(directory: &Path, root: &Path) -> Result<()> {
     for place in ["dev", "root", "run/sshd", SHARED.trim_start_matches('/')] {
         fs::create_dir_all(partial.join(place))?;
     }
-    ensure!(partial.join("usr/sbin/sshd").is_file(), "there is no sshd in them");
+    ensure!(is_whole(&partial), "one of {PROGRAMS:?} is not in them");
+    if root.is_dir() {
+        fs::remove_dir_all(root)?;
+    }
     fs::rename(partial, root)?;
     fs::remove_dir_all(cache)?;
     fs::remove_dir_all(lists)?;

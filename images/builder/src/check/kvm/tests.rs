@@ -106,8 +106,8 @@ fn page(lab: &mut Lab, target: Target) -> Result<String> {
 
 /// Processor and entropy are the host's: under uhyve there is no device that gives any.
 ///
-/// QEMU's emulation of SVM (7.2) does not hand a machine's XSETBV to KVM, which therefore takes AVX away from it again
-/// (the processor's XCR0 is what KVM knows of): then TLS says so, and that is all there is to see in there.
+/// The emulation of SVM by QEMU 7.2 does not hand a machine's XSETBV to KVM, which therefore takes AVX away from it again
+/// (the processor's XCR0 is what KVM knows of): then TLS says so, and that is all there is to see in there. QEMU 10's does.
 fn by_tls(lab: &mut Lab, target: Target) -> Result<String> {
     let (_, content) = lab.files.make("1M")?;
     let trust = format!("--tls-authenticator={}", lab.authority.authenticator());

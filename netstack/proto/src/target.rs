@@ -219,7 +219,7 @@ impl Target {
         let authority = uri.authority().ok_or(Error::NoHost)?;
         let (user, password) = user_information(&authority)?;
         let host = host(&authority, &scheme)?;
-        let port = port(&authority, &scheme)?;
+        let port = port(uri, &authority, &scheme)?;
         if scheme.needs_port() && port.is_none() {
             return Err(Error::NoPort { scheme: scheme.name().into() });
         }
@@ -491,7 +491,7 @@ fn host_name(text: &str) -> Option<Host> {
         .then(|| Host::Name(text.to_ascii_lowercase()))
 }
 
-fn port(authority: &Authority<'_>, scheme: &Scheme) -> Result<Option<u32>, Error> {
+fn port(uri: &Uri<&str>, authority: &Authority<'_>, scheme: &Scheme) -> Result<Option<u32>, Error> {
     let text = match authority.port() {
         Some(port) if !port.as_str().is_empty() => port.as_str(),
         _ => return Ok(None),
@@ -500,7 +500,11 @@ fn port(authority: &Authority<'_>, scheme: &Scheme) -> Result<Option<u32>, Error
     let most = if *scheme == Scheme::Vsock { u32::MAX } else { u16::MAX.into() };
     match text.parse::<u32>() {
         Ok(port) if (1..=most).contains(&port) => Ok(Some(port)),
-        _ => Err(Error::Port { text: text.into() }),
+        _ => {
+            // an `@` behind it: the authority has ended at a `/` that was meant for a part of a password
+            let is_secret = uri.path().as_str().contains('@');
+            Err(Error::Port { text: (!is_secret).then(|| text.into()) })
+        }
     }
 }
 
@@ -563,8 +567,8 @@ pub enum Error {
     },
     /// Not a port number.
     Port {
-        /// What was given.
-        text: String,
+        /// What was given, unless it may be the start of a password.
+        text: Option<String>,
     },
     /// Not a URI by RFC 3986.
     Syntax {
@@ -596,7 +600,12 @@ impl fmt::Display for Error {
             Self::NotATarget { text } => {
                 write!(f, "`{text}` is no target; expected SCHEME://HOST… or USER@HOST:PATH")
             }
-            Self::Port { text } => write!(f, "`{text}` is not a port; expected 1 to 65535"),
+            Self::Port { text: Some(text) } => {
+                write!(f, "`{text}` is not a port; expected 1 to 65535")
+            }
+            Self::Port { text: None } => f.write_str(
+                "the port is none; expected 1 to 65535, and `%2F` for a `/` in a password",
+            ),
             Self::Syntax { reason } => write!(f, "not a URI: {reason}"),
             Self::UserInformation => f.write_str("the user information before `@` is not text"),
         }

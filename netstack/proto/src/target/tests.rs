@@ -46,6 +46,10 @@ fn what_is_no_target_shows_no_password() {
     ] {
         assert_eq!(super::masked(text), masked);
     }
+    let error = "http://u:70000/x@h/".parse::<Target>().unwrap_err().to_string();
+    assert!(!error.contains("70000") && error.contains("%2F"), "{error}");
+    let error = "http://u:70000/x".parse::<Target>().unwrap_err().to_string();
+    assert!(error.contains("`70000`"), "{error}");
     let error = "git:hunter2@host:repo".parse::<Target>().unwrap_err().to_string();
     assert!(!error.contains("hunter2") && error.contains("git:***@host"), "{error}");
 }

@@ -12,7 +12,8 @@ mod source;
 mod toolchain;
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -46,8 +47,10 @@ fn build_and_link() -> Result<(), String> {
 
     let toolchain = Toolchain::find()?;
     let manifest = package.join("kernel/Cargo.toml");
-    let tree = source::prepare(&toolchain, &manifest, &out)?;
-    let archive = build_kernel(&toolchain, &tree, &out)?;
+    let workshop = workshop(&out);
+    let _alone = lock(&workshop).map_err(|e| format!("{}: {e}", workshop.display()))?;
+    let tree = source::prepare(&toolchain, &manifest, &workshop)?;
+    let archive = build_kernel(&toolchain, &tree, &workshop)?;
     hide_symbols(&toolchain, &archive, &out)?;
 
     println!("cargo::rustc-link-search=native={}", out.display());
@@ -55,9 +58,24 @@ fn build_and_link() -> Result<(), String> {
     Ok(())
 }
 
+/// Where source and kernel are kept: one place for all that is built in a target directory. Clippy, rustdoc and each workspace that
+/// depends on this package have an `OUT_DIR` of their own, and the kernel takes a minute.
+fn workshop(out: &Path) -> PathBuf {
+    let build = out.ancestors().find(|directory| directory.ends_with("build"));
+    build.and_then(Path::parent).unwrap_or(out).join("hermit-kernel")
+}
+
+/// Keeps others out of the workshop as long as the file is open.
+fn lock(workshop: &Path) -> io::Result<File> {
+    fs::create_dir_all(workshop)?;
+    let file = File::create(workshop.join("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// Builds the kernel's static library from the edited source and returns its path.
-fn build_kernel(toolchain: &Toolchain, tree: &Path, out: &Path) -> Result<PathBuf, String> {
-    let target_dir = out.join("kernel-target");
+fn build_kernel(toolchain: &Toolchain, tree: &Path, workshop: &Path) -> Result<PathBuf, String> {
+    let target_dir = workshop.join("target");
     let level = env::var(LOG_LEVEL).unwrap_or_else(|_| "warn".into());
     let mut cargo = toolchain.nested_cargo();
     cargo

@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 use crate::edits::{ADDITIONS, EDITS, Edit};
 use crate::toolchain::{self, Toolchain};
 
-/// Brings the kernel's archive and returns the directory of its edited source under `out`.
+/// Brings the kernel's archive and returns the directory of its edited source under `workshop`.
 ///
 /// A file is only written where its content changed, so that the nested cargo sees nothing new after
 /// a change of something else.
-pub fn prepare(toolchain: &Toolchain, manifest: &Path, out: &Path) -> Result<PathBuf, String> {
+pub fn prepare(toolchain: &Toolchain, manifest: &Path, workshop: &Path) -> Result<PathBuf, String> {
     let path = fetch(toolchain, manifest)?;
     let archive = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     verify(&archive).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -28,7 +28,7 @@ pub fn prepare(toolchain: &Toolchain, manifest: &Path, out: &Path) -> Result<Pat
         files.push((PathBuf::from(name), content.as_bytes().to_vec()));
     }
 
-    let tree = out.join(NAME);
+    let tree = workshop.join(NAME);
     for (name, content) in &files {
         write_if_changed(&tree.join(name), content)?;
     }

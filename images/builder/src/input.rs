@@ -1,7 +1,8 @@
 //! When the user's input is read: not before the program in the machine asks for it.
 //!
 //! A shell's `while read uri; do scripts/run "$uri"; done < list` must keep its list, as it does with curl. QEMU
-//! tells over its control channel (QMP) that the program has opened the port `mimic.stdin`.
+//! tells over its control channel (QMP) that the program has opened the port `mimic.stdin`: by an event, and before the channel's
+//! greeting, when there are no events yet, by the state of the port's character device.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -43,7 +44,9 @@ impl Gate {
 }
 
 fn opens(mut control: UnixStream) -> io::Result<bool> {
-    control.write_all(b"{\"execute\": \"qmp_capabilities\"}\n")?;
+    // a busy host may come to this only after the program has come to its input
+    control
+        .write_all(b"{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"query-chardev\"}\n")?;
     for line in BufReader::new(&control).lines() {
         if is_opening(&line?) {
             // QEMU's messages must not pile up: the channel is closed with this stream
@@ -53,11 +56,12 @@ fn opens(mut control: UnixStream) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Whether a line of QMP says that the program has opened its input.
+/// Whether a line of QMP says that the program has opened its input, or that it is open.
 fn is_opening(line: &str) -> bool {
-    ["\"VSERPORT_CHANGE\"", "\"open\": true", "\"id\": \"stdin\""]
-        .iter()
-        .all(|part| line.contains(part))
+    let all = |text: &str, parts: &[&str]| parts.iter().all(|part| text.contains(part));
+    all(line, &["\"VSERPORT_CHANGE\"", "\"open\": true", "\"id\": \"stdin\""])
+        // of the answer's objects, one for each device
+        || line.split('{').any(|it| all(it, &["\"frontend-open\": true", "\"label\": \"stdin\""]))
 }
 
 #[cfg(test)]
@@ -76,6 +80,29 @@ mod tests {
         assert!(!is_opening(&event("false", "stdin")));
         assert!(!is_opening(&event("true", "stdout")));
         assert!(!is_opening("{\"QMP\": {\"capabilities\": []}}"));
+    }
+
+    #[test]
+    fn one_that_was_open_before_the_greeting_opens_it() {
+        // QEMU 7.2's answer
+        let answer = |open: &str| {
+            format!(
+                "{{\"return\": [{{\"frontend-open\": true, \"filename\": \"unix\", \"label\": \"control\"}}, \
+                 {{\"frontend-open\": {open}, \"filename\": \"stdio\", \"label\": \"stdin\"}}]}}"
+            )
+        };
+        for (open, opened) in [("true", true), ("false", false)] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let qemu = std::thread::spawn(move || {
+                let mut lines = BufReader::new(&theirs).lines();
+                assert!(lines.next().unwrap().unwrap().contains("qmp_capabilities"));
+                assert!(lines.next().unwrap().unwrap().contains("query-chardev"));
+                let said = format!("{{\"return\": {{}}}}\n{}\n", answer(open));
+                (&theirs).write_all(said.as_bytes()).unwrap();
+            });
+            assert_eq!(opens(ours).unwrap(), opened);
+            qemu.join().unwrap();
+        }
     }
 
     #[test]

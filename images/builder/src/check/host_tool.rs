@@ -1,7 +1,7 @@
 //! Tests of the host's side itself: limits, signals, streams that close, what is left behind.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub type Test = fn(&Workspace, &mut Peers, Target) -> Result<()>;
 
 /// All of them.
-pub const TESTS: [(&str, Test); 11] = [
+pub const TESTS: [(&str, Test); 12] = [
     ("run: --kill-after ends a silent run with 124", limit),
     ("run: SIGTERM ends it and leaves no process", term),
     ("run: SIGKILL leaves no process", kill),
@@ -28,6 +28,7 @@ pub const TESTS: [(&str, Test); 11] = [
     ("run: a closed standard output ends it quietly", closed_output),
     ("run: an output that nobody reads has the run's limit", unread_output),
     ("run: the input stays with who did not ask for it", input_is_kept),
+    ("run: an input that was asked for before anybody looked is read", late_input),
     ("run: the demo prints its page", demo),
     ("run: nothing changed, nothing is built", fresh),
     ("run: wrong run options exit with 64", wrong_options),
@@ -132,6 +133,32 @@ fn input_is_kept(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()>
     ensure!(output.exit == Some(0), "exit {:?}: {}", output.exit, output.stderr);
     let position = list.stream_position()?;
     ensure!(position == 0, "{position} octets of standard input are gone");
+    Ok(())
+}
+
+/// As on a host that is too busy to look at its machine until the program has long opened its input.
+fn late_input(_: &Workspace, peers: &mut Peers, target: Target) -> Result<()> {
+    if target == Target::Unix {
+        return Err(Skip("there is no machine between input and program".into()).into());
+    }
+    let mut command = run(target);
+    command.args(["--kill-after=60s", "--"]);
+    command.arg(format!("tcp://{}", peers.value("echo", target)?));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().context("no pipe")?.write_all(b"late\n")?;
+    let limit = Instant::now() + Duration::from_secs(20);
+    while inner_of(child.id()).is_none() {
+        ensure!(Instant::now() < limit, "it starts no machine");
+        thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(Pid::from_child(&child), Signal::STOP)?;
+    // ten times what a machine needs; on a slower host this shows less, and never fails for it
+    thread::sleep(Duration::from_secs(2));
+    kill_process(Pid::from_child(&child), Signal::CONT)?;
+    let output = child.wait_with_output()?;
+    let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+    ensure!(code == Some(0) && output.stdout == b"late\n", "ended with {code:?}: {stderr}");
     Ok(())
 }
 

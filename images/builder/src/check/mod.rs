@@ -344,11 +344,15 @@ impl Tally {
         println!("FAIL  {group}: {name}: {cause}");
     }
 
-    /// One test ended so.
-    fn ended(&mut self, group: &str, name: &str, start: Instant, outcome: Result<()>) {
+    /// One test ended with the figures that it measured, maybe none, or with an error: failed, unless that is a [`Skip`].
+    fn ended(&mut self, group: &str, name: &str, start: Instant, outcome: Result<String>) {
         match outcome {
-            Ok(()) => self.passed(group, name, start),
-            Err(error) => self.could_not(group, name, &error),
+            Ok(figures) if figures.is_empty() => self.passed(group, name, start),
+            Ok(figures) => self.passed(group, &format!("{name}: {figures}"), start),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(skip) => self.skipped(group, name, &skip.0),
+                None => self.failed(group, name, &format!("{error:#}")),
+            },
         }
     }
 
@@ -356,14 +360,6 @@ impl Tally {
     pub fn skipped(&mut self, group: &str, name: &str, cause: &str) {
         self.skipped += 1;
         println!("skip  {group}: {name}: {cause}");
-    }
-
-    /// One test ended with an error: failed, unless that is a [`Skip`].
-    fn could_not(&mut self, group: &str, name: &str, error: &anyhow::Error) {
-        match error.downcast_ref::<Skip>() {
-            Some(skip) => self.skipped(group, name, &skip.0),
-            None => self.failed(group, name, &format!("{error:#}")),
-        }
     }
 
     /// Takes over a line that another run of this program printed; false if it is no result.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::host_tool::Test;
 use super::runner::{Feed, Output};
-use super::{Selection, Skip, Tally};
+use super::{Selection, Tally};
 use crate::guard;
 use crate::workspace::Workspace;
 
@@ -37,13 +37,8 @@ pub fn run(
 ) {
     for (name, test) in tests {
         let start = std::time::Instant::now();
-        match test(workspace, peers, crate::manifest::Target::Qemu) {
-            Ok(()) => tally.passed(GROUP, name, start),
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(skip) => tally.skipped(GROUP, name, &skip.0),
-                None => tally.failed(GROUP, name, &format!("{error:#}")),
-            },
-        }
+        let outcome = test(workspace, peers, crate::manifest::Target::Qemu);
+        tally.ended(GROUP, name, start, outcome.map(|()| String::new()));
     }
 }
 

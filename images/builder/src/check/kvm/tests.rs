@@ -77,14 +77,7 @@ pub fn run(workspace: &Workspace, selection: &Selection, tally: &mut Tally) -> R
             );
             outcome = test(&mut lab);
         }
-        match outcome {
-            Ok(figures) if figures.is_empty() => tally.passed(GROUP, name, start),
-            Ok(figures) => tally.passed(GROUP, &format!("{name}: {figures}"), start),
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(skip) => tally.skipped(GROUP, name, &skip.0),
-                None => tally.failed(GROUP, name, &format!("{error:#}")),
-            },
-        }
+        tally.ended(GROUP, name, start, outcome);
     }
     Ok(())
 }

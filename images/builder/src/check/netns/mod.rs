@@ -22,7 +22,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::files::Files;
-use super::{Selection, Skip, Tally, interfaces};
+use super::{Selection, Tally, interfaces};
 use crate::certificate::Authority;
 use crate::scratch::Scratch;
 use network::Network;
@@ -69,14 +69,7 @@ pub fn run(tests: &[(&str, Test)], tally: &mut Tally) -> Result<()> {
     let mut lab = Lab { files, authority, _scratch: scratch };
     for (name, test) in tests {
         let start = Instant::now();
-        match test(&mut lab) {
-            Ok(figures) if figures.is_empty() => tally.passed(GROUP, name, start),
-            Ok(figures) => tally.passed(GROUP, &format!("{name}: {figures}"), start),
-            Err(error) => match error.downcast_ref::<Skip>() {
-                Some(skip) => tally.skipped(GROUP, name, &skip.0),
-                None => tally.failed(GROUP, name, &format!("{error:#}")),
-            },
-        }
+        tally.ended(GROUP, name, start, test(&mut lab));
     }
     Ok(())
 }
